@@ -1,0 +1,113 @@
+//! The callback address of a program: what protects it, and the orders that name it.
+
+use abyssale_core::{
+    BannerId, InvalidBannerId, Order, SigningSecret, TokenPlacement,
+    http::Url,
+    webhook::{Hook, Verifier},
+};
+
+use crate::{Error, random_token};
+
+/// How deliveries come in, as it is set; [`check`](Self::check) makes a [`Callback`] of it.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct CallbackSettings {
+    /// The address that the service calls. Required.
+    pub address: Option<String>,
+    /// The secrets that deliveries may be signed with.
+    pub secrets: Vec<SigningSecret>,
+    /// Whether deliveries without a signature are accepted by name.
+    pub accept_unsigned: bool,
+    /// Where each order's token stands; the last segment of the path unless set.
+    pub token: Option<TokenPlacement>,
+}
+
+impl Default for CallbackSettings {
+    fn default() -> Self {
+        let token = Some(TokenPlacement::default());
+        Self { address: None, secrets: Vec::new(), accept_unsigned: false, token }
+    }
+}
+
+impl CallbackSettings {
+    /// Checks that there is an address, and that something protects it: a token, a signature, or the
+    /// user's word that nothing has to.
+    ///
+    /// The hook expects the address's path if `exact_path` is set, which is right for a listener; behind
+    /// a router that has chosen by the path already, it may be another one.
+    pub fn check(self, exact_path: bool) -> Result<(Callback, Hook), Error> {
+        let address: Url = self.address.ok_or(Error::NoCallback)?.parse().map_err(Error::Callback)?;
+        if self.token.is_none() && self.secrets.is_empty() && !self.accept_unsigned {
+            return Err(Error::Unprotected);
+        }
+        // Without a secret there is nothing to check a signature with, and the token stands for it.
+        let unsigned = self.accept_unsigned || self.secrets.is_empty();
+        let mut verifier = Verifier::new(self.secrets);
+        if unsigned {
+            verifier = verifier.accept_unsigned();
+        }
+        let mut hook = Hook::new(verifier).token(self.token.clone());
+        if exact_path {
+            hook = hook.path(address.path());
+        }
+        Ok((Callback { address, token: self.token }, hook))
+    }
+}
+
+/// A callback address that is protected.
+#[derive(Clone, Debug)]
+pub struct Callback {
+    address: Url,
+    token: Option<TokenPlacement>,
+}
+
+impl Callback {
+    /// An order that names this address, with a token of its own in it.
+    pub fn order<I>(&self, ids: I) -> Result<Order, Error>
+    where
+        I: IntoIterator,
+        I::Item: TryInto<BannerId, Error: Into<InvalidBannerId>>,
+    {
+        let order = Order::new(ids, self.address.as_str())?;
+        Ok(match &self.token {
+            Some(placement) => order.with_token(random_token()?, placement.clone())?,
+            None => order,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn settings() -> CallbackSettings {
+        CallbackSettings {
+            address: Some("https://hooks.example.com/abyssale".into()),
+            ..CallbackSettings::default()
+        }
+    }
+
+    #[test]
+    fn every_order_has_a_token_of_its_own() {
+        let (callback, _) = settings().check(true).unwrap();
+        let order = || callback.order(["64238d01-d402-474b-8c2d-fbc957e9d290"]).unwrap();
+        assert_ne!(order().token().unwrap(), order().token().unwrap());
+    }
+
+    #[test]
+    fn an_address_that_nothing_protects_is_refused_unless_by_name() {
+        let bare = || CallbackSettings { token: None, ..settings() };
+        assert!(matches!(bare().check(true), Err(Error::Unprotected)));
+        assert!(CallbackSettings { accept_unsigned: true, ..bare() }.check(true).is_ok());
+        let secrets = vec![SigningSecret::new("whsec_a").unwrap()];
+        assert!(CallbackSettings { secrets, ..bare() }.check(true).is_ok());
+    }
+
+    #[test]
+    fn an_address_is_required() {
+        assert!(matches!(CallbackSettings::default().check(true), Err(Error::NoCallback)));
+        let settings =
+            CallbackSettings { address: Some("hooks.example.com".into()), ..CallbackSettings::default() };
+        assert!(matches!(settings.check(true), Err(Error::Callback(_))));
+    }
+}

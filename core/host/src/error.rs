@@ -1,0 +1,87 @@
+//! What can go wrong when an export is carried out, the same in both transports.
+
+use std::io;
+
+use abyssale_core::{Failure, InvalidOrder, ResponseError, Sent, http::InvalidUrl};
+use thiserror::Error;
+
+use crate::{FileError, InvalidSetting, NoRandomness};
+
+/// Why there is no client, no receiver, no answer or no archive.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// A setting is missing or unusable.
+    #[error(transparent)]
+    Setting(#[from] InvalidSetting),
+    /// The order is not one.
+    #[error(transparent)]
+    Order(#[from] InvalidOrder),
+    /// No callback address was given.
+    #[error("no callback address: without one the result of an export can never be fetched; set `callback`")]
+    NoCallback,
+    /// The callback address is not one.
+    #[error("callback: {0}")]
+    Callback(InvalidUrl),
+    /// Neither a token nor a signature would protect the callback address.
+    #[error(
+        "deliveries would be neither signed nor hard to guess; set a signing secret, keep the token, or accept unsigned ones by name"
+    )]
+    Unprotected,
+    /// The receiver cannot listen where it was told to.
+    #[error("cannot listen on {address}: {source}")]
+    Listen {
+        /// Where.
+        address: String,
+        /// What the operating system says.
+        source: io::Error,
+    },
+    /// The cryptography or the certificates behind TLS cannot be set up.
+    #[error("TLS cannot be set up: {0}")]
+    Tls(String),
+    /// There are no random numbers for a token.
+    #[error(transparent)]
+    Randomness(#[from] NoRandomness),
+    /// A single call did not reach the service, or its answer did not reach us.
+    #[error("{}: {reason}", match sent { Sent::Never => "the service could not be reached", Sent::Maybe => "the answer was lost" })]
+    Call {
+        /// Whether the service may have seen the request.
+        sent: Sent,
+        /// What went wrong.
+        reason: String,
+    },
+    /// A single call was refused, or answered with something else than was asked for.
+    #[error(transparent)]
+    Response(#[from] ResponseError),
+    /// The job came to an end without an archive.
+    #[error(transparent)]
+    Failure(Box<Failure>),
+    /// The archive could not be stored, or is none.
+    #[error(transparent)]
+    File(#[from] FileError),
+    /// The archive could not be unpacked.
+    #[cfg(feature = "unpack")]
+    #[error(transparent)]
+    Unpack(#[from] crate::unpack::UnpackError),
+}
+
+impl Error {
+    /// For a receiver that cannot listen.
+    pub fn listen(address: &str, source: io::Error) -> Self {
+        Self::Listen { address: address.to_string(), source }
+    }
+
+    /// How the job failed, if it was a job that failed.
+    pub fn failure(&self) -> Option<&Failure> {
+        match self {
+            Self::Failure(failure) => Some(failure),
+            _ => None,
+        }
+    }
+}
+
+impl From<Box<Failure>> for Error {
+    fn from(failure: Box<Failure>) -> Self {
+        Self::Failure(failure)
+    }
+}

@@ -1,0 +1,269 @@
+//! Unpacking an archive into a folder, as if its maker were hostile.
+//!
+//! Everything is written into a temporary folder beside the target, which takes the target's name
+//! once all of it is there and every checksum has fitted. So a folder is whole or not there at all,
+//! and no entry can land anywhere else.
+
+mod kind;
+mod name;
+
+use std::{
+    fs::{self, File},
+    io::{self, BufReader, Read, Write},
+    ops::Range,
+    path::{Path, PathBuf},
+};
+
+use thiserror::Error;
+use zip::{ZipArchive, result::ZipError};
+
+use crate::{Observer, Progress};
+
+pub use kind::Kind;
+pub use name::NameError;
+
+/// Bounds on what is unpacked. The defaults hold any export and stop a bomb.
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub struct Limits {
+    /// The most entries: 100,000.
+    pub entries: usize,
+    /// The most bytes that all entries unpack to: 16 GiB.
+    pub total: u64,
+    /// The most bytes that one entry unpacks to: 4 GiB.
+    pub entry: u64,
+    /// The most bytes that one packed byte may unpack to, past the first MiB: 200.
+    pub ratio: u64,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { entries: 100_000, total: 16 << 30, entry: 4 << 30, ratio: 200 }
+    }
+}
+
+/// An entry that was unpacked.
+#[derive(Clone, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub struct Entry {
+    /// Its name in the archive.
+    pub name: String,
+    /// Where it is now.
+    pub path: PathBuf,
+    /// Its size in bytes.
+    pub bytes: u64,
+    /// What it is by its content.
+    pub kind: Kind,
+    /// For images: width and height in pixels.
+    pub dimensions: Option<(usize, usize)>,
+}
+
+/// Unpacks the archive at `archive` into `folder`, which must be absent or empty.
+///
+/// Archives inside of it are left packed. `observer` is told each entry ([`Progress::Unpacked`]) before the folder has its
+/// name, and at the end if there are fewer files than were `asked_for` ([`Progress::PartialArchive`]): no error, since the
+/// service leaves out ids that it does not know.
+pub fn unpack(
+    archive: &Path,
+    folder: &Path,
+    limits: Limits,
+    asked_for: usize,
+    observer: &mut dyn Observer,
+) -> Result<Vec<Entry>, UnpackError> {
+    let file = File::open(archive).map_err(|source| UnpackError::storage(archive, source))?;
+    let mut zip = ZipArchive::new(BufReader::new(file)).map_err(UnpackError::archive)?;
+    if zip.len() > limits.entries {
+        return Err(UnpackError::TooLarge { what: "the archive has too many entries" });
+    }
+    if zip.has_duplicate_names() {
+        return Err(UnpackError::Duplicate);
+    }
+    check_target(folder)?;
+    let parent = match folder.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    };
+    fs::create_dir_all(parent).map_err(|source| UnpackError::storage(parent, source))?;
+    let staging = tempfile::Builder::new()
+        .prefix(".unpacking-")
+        .tempdir_in(parent)
+        .map_err(|source| UnpackError::storage(parent, source))?;
+    let mut entries = Vec::new();
+    let mut names = name::Names::default();
+    let mut left = limits.total;
+    let (of, mut extents) = (zip.len(), Vec::new());
+    for index in 0..of {
+        // Looked at before it is opened, since an encrypted entry cannot be.
+        let raw = zip.by_index_raw(index).map_err(UnpackError::archive)?;
+        if raw.encrypted() {
+            let name = raw.name().map_err(UnpackError::archive)?;
+            return Err(UnpackError::Encrypted { name: name.chars().take(100).collect() });
+        }
+        extents.push(
+            raw.header_start()..raw.data_start().unwrap_or_default().saturating_add(raw.compressed_size()),
+        );
+        drop(raw);
+        let mut packed = zip.by_index(index).map_err(UnpackError::archive)?;
+        let name = packed.name().map_err(UnpackError::archive)?.into_owned();
+        let refused = |source| UnpackError::Name { name: name.chars().take(100).collect(), source };
+        if packed.is_symlink() {
+            return Err(refused(NameError::Link));
+        }
+        let relative = names.accept(&name).map_err(refused)?;
+        let staged = staging.path().join(&relative);
+        if packed.is_dir() {
+            fs::create_dir_all(&staged).map_err(|source| UnpackError::storage(&staged, source))?;
+            continue;
+        }
+        let ratio = packed.compressed_size().saturating_mul(limits.ratio).saturating_add(1 << 20);
+        let room = limits.entry.min(left).min(ratio);
+        let bytes = write_entry(&mut packed, &staged, room)?;
+        left -= bytes;
+        let (kind, dimensions) =
+            kind::look(&staged).map_err(|source| UnpackError::storage(&staged, source))?;
+        let entry = Entry { name, path: folder.join(&relative), bytes, kind, dimensions };
+        observer.observe(Progress::Unpacked { entry: &entry, number: index + 1, of });
+        entries.push(entry);
+    }
+    check_extents(extents)?;
+    publish(staging, folder)?;
+    let found = entries.len();
+    if found < asked_for {
+        observer.observe(Progress::PartialArchive { asked_for, found });
+    }
+    Ok(entries)
+}
+
+/// Copies an entry to a new file and returns its size. Its checksum is compared on the way.
+fn write_entry(packed: &mut impl Read, staged: &Path, room: u64) -> Result<u64, UnpackError> {
+    let storage = |source| UnpackError::storage(staged, source);
+    if let Some(parent) = staged.parent() {
+        fs::create_dir_all(parent).map_err(storage)?;
+    }
+    let mut file = File::create_new(staged).map_err(storage)?;
+    let mut buffer = vec![0; 64 << 10];
+    let mut bytes = 0u64;
+    loop {
+        // Reading and writing fail for different reasons, so `io::copy` would say too little.
+        let read =
+            packed.read(&mut buffer).map_err(|source| UnpackError::Archive { reason: source.to_string() })?;
+        let Some(piece) = buffer.get(..read).filter(|piece| !piece.is_empty()) else { break };
+        bytes += read as u64;
+        if bytes > room {
+            return Err(UnpackError::TooLarge { what: "an entry unpacks to more than is allowed" });
+        }
+        file.write_all(piece).map_err(storage)?;
+    }
+    Ok(bytes)
+}
+
+/// Entries that share packed bytes are how a small archive unpacks to a huge one without any entry being suspicious.
+fn check_extents(mut extents: Vec<Range<u64>>) -> Result<(), UnpackError> {
+    extents.sort_unstable_by_key(|extent| extent.start);
+    let overlap = extents.iter().zip(extents.iter().skip(1)).any(|(before, after)| before.end > after.start);
+    if overlap { Err(UnpackError::Overlap) } else { Ok(()) }
+}
+
+fn check_target(folder: &Path) -> Result<(), UnpackError> {
+    match fs::read_dir(folder) {
+        Ok(mut entries) => match entries.next() {
+            Some(_) => Err(UnpackError::NotEmpty { folder: folder.to_owned() }),
+            None => Ok(()),
+        },
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(source) => Err(UnpackError::storage(folder, source)),
+    }
+}
+
+/// Gives the staged folder its name, in one step.
+fn publish(staging: tempfile::TempDir, folder: &Path) -> Result<(), UnpackError> {
+    let storage = |source| UnpackError::storage(folder, source);
+    match fs::remove_dir(folder) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(storage(error)),
+        _ => {}
+    }
+    open_to_others(staging.path()).map_err(storage)?;
+    fs::rename(staging.path(), folder).map_err(storage)?;
+    // Its content has moved, so there is nothing left to remove.
+    let _moved = staging.keep();
+    Ok(())
+}
+
+/// Temporary folders are their owner's alone; the result is like any folder of the user's.
+#[cfg(unix)]
+fn open_to_others(folder: &Path) -> io::Result<()> {
+    use std::os::unix::fs::PermissionsExt as _;
+    fs::set_permissions(folder, fs::Permissions::from_mode(0o755))
+}
+
+#[cfg(not(unix))]
+#[expect(clippy::unnecessary_wraps, reason = "the signature of the other one")]
+fn open_to_others(_: &Path) -> io::Result<()> {
+    Ok(())
+}
+
+/// An archive cannot be unpacked.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum UnpackError {
+    /// It is damaged, or packed in a way that is not read here.
+    #[error("the archive cannot be read: {reason}")]
+    Archive {
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// It is larger than the [`Limits`] allow.
+    #[error("{what}")]
+    TooLarge {
+        /// Which limit was met.
+        what: &'static str,
+    },
+    /// Two entries have one name.
+    #[error("the archive has two entries of the same name")]
+    Duplicate,
+    /// Two entries have packed bytes in common.
+    #[error("the archive has entries that overlap")]
+    Overlap,
+    /// An entry is encrypted.
+    #[error("entry {name:?} is encrypted")]
+    Encrypted {
+        /// Its name.
+        name: String,
+    },
+    /// An entry's name is not one that a file may have here.
+    #[error("entry {name:?} {source}")]
+    Name {
+        /// The name, shortened.
+        name: String,
+        /// What is wrong with it.
+        source: NameError,
+    },
+    /// The target has files in it already.
+    #[error("{} is not empty", folder.display())]
+    NotEmpty {
+        /// The target.
+        folder: PathBuf,
+    },
+    /// The disk or the file system refuses.
+    #[error("{}: {source}", path.display())]
+    Storage {
+        /// The file or folder that was to be read or written.
+        path: PathBuf,
+        /// What the operating system says.
+        source: io::Error,
+    },
+}
+
+impl UnpackError {
+    fn storage(path: &Path, source: io::Error) -> Self {
+        Self::Storage { path: path.to_owned(), source }
+    }
+
+    #[expect(clippy::needless_pass_by_value, reason = "the shape that `map_err` wants")]
+    fn archive(error: ZipError) -> Self {
+        Self::Archive { reason: error.to_string() }
+    }
+}
+
+#[cfg(test)]
+mod tests;

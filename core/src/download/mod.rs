@@ -1,0 +1,291 @@
+//! One download, decided: what to ask for, and what an answer's head means for the bytes that are there already.
+//!
+//! ```text
+//!             ┌── redirect, or start over ──┐
+//!             ▼                             │
+//!   new ──► request ──► handle_head ──► Step::Again
+//!             ▲             │
+//!       part, length        ├──► Step::Receive   write the body from `from` on, then check_end
+//!       (from a file)       ├──► Step::Refused   for the job: gone, or come again
+//!                           └──► Step::Failed
+//! ```
+//!
+//! It moves no bytes and waits for nothing; when and how often to try again is the job's decision
+//! ([`Export`](crate::Export)). The rest of an archive is asked for only under a strong validator, so that what is put
+//! together is always one version of it.
+
+mod part;
+#[cfg(test)]
+mod tests;
+
+use alloc::{boxed::Box, format, string::String};
+
+use thiserror::Error;
+
+use self::part::Validator;
+use crate::{
+    ArchivePolicy,
+    archive::{self, ArchiveUrlError, NotAnArchive},
+    excerpt::excerpt,
+    export::DownloadError,
+    http::{Headers, Request, Url},
+    request,
+};
+
+pub use part::Part;
+
+/// The decisions of one attempt to download an archive. See the [module](self).
+///
+/// ```
+/// # use abyssale_core::{ArchivePolicy, download::{Step, Transfer}, http::Url};
+/// let (address, base): (Url, Url) = ("https://h/a.zip".parse()?, "https://api.abyssale.com".parse()?);
+/// let mut transfer = Transfer::new(address, ArchivePolicy::default(), base);
+/// let head = [("content-length", "1000"), ("etag", "\"a\"")];
+/// let Step::Receive(body) = transfer.handle_head(200, &head) else { panic!() };
+/// assert_eq!((body.from, body.total), (0, Some(1000)));
+///
+/// // 400 bytes later the connection breaks; the next attempt asks for the rest.
+/// let transfer = transfer.resume(body.part.unwrap(), 400);
+/// assert!(transfer.request().headers().any(|field| field == ("range", "bytes=400-")));
+/// # Ok::<(), abyssale_core::http::InvalidUrl>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct Transfer {
+    /// The address that the event names.
+    address: Url,
+    /// Where the next request goes: the same, or where a redirect led.
+    url: Url,
+    policy: ArchivePolicy,
+    base: Url,
+    /// What is there already, and how many bytes of it: more than none.
+    begun: Option<(Part, u64)>,
+    redirects: u8,
+}
+
+/// What to do about an answer.
+#[derive(Clone, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub enum Step {
+    /// Throw this answer's body away and send [`Transfer::request`], which is another one now.
+    Again,
+    /// The body is the archive, or the rest of it.
+    Receive(Receive),
+    /// It is not a yes. Status, headers and body are for the job to judge
+    /// ([`Input::Response`](crate::Input::Response)).
+    Refused {
+        /// Whether the archive is not there any more, so that what was begun of it is of no use either.
+        is_gone: bool,
+    },
+    /// It is a yes that cannot be used.
+    Failed(TransferError),
+}
+
+/// How to take in a body.
+#[derive(Clone, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub struct Receive {
+    /// Where its first byte belongs. What is there from this place on is of no use; 0 means all of it.
+    pub from: u64,
+    /// How many bytes there are in all at the end, where that is known.
+    pub total: Option<u64>,
+    /// What to keep beside the bytes while there are not all of them; `None` if they cannot be continued.
+    pub part: Option<Part>,
+}
+
+/// Why an attempt came to nothing, when it is not the answer's status that says so.
+#[derive(Clone, Debug, Eq, Error, PartialEq)]
+#[non_exhaustive]
+pub enum TransferError {
+    /// It broke off, or the answer makes no sense; worth repeating.
+    #[error("{0}")]
+    Interrupted(Box<str>),
+    /// A redirect leads where archives are not fetched from.
+    #[error(transparent)]
+    Address(#[from] ArchiveUrlError),
+    /// What came is no archive.
+    #[error(transparent)]
+    NotAnArchive(#[from] NotAnArchive),
+}
+
+impl Transfer {
+    /// A download of all of `url`, which the policy has allowed ([`ArchivePolicy::check`]).
+    ///
+    /// `base` is the service's address: next to a service on this machine, archives may be here too.
+    pub fn new(url: Url, policy: ArchivePolicy, base: Url) -> Self {
+        Self { address: url.clone(), url, policy, base, begun: None, redirects: 0 }
+    }
+
+    /// The same, going on behind the first `len` bytes, which `part` describes.
+    ///
+    /// From the beginning if there are none, if they are of another address, or if there are more than there can be.
+    #[must_use]
+    pub fn resume(self, part: Part, len: u64) -> Self {
+        let fits = len > 0 && part.is_from(&self.address) && part.total().is_none_or(|total| len <= total);
+        Self { url: self.address.clone(), begun: fits.then_some((part, len)), redirects: 0, ..self }
+    }
+
+    /// Decides about an answer to [`request`](Self::request). Total: no head panics, and after at most seven it does
+    /// not say [`Step::Again`].
+    pub fn handle_head(&mut self, status: u16, headers: &dyn Headers) -> Step {
+        match status {
+            301..=303 | 307 | 308 => self.redirected(headers),
+            206 => self.partial(headers),
+            // Of another version than what is there, or without ranges: this is all of it.
+            200..=299 => self.whole(headers),
+            // The validator does not hold any more, or there is nothing behind what is there.
+            412 | 416 if self.begun.is_some() => self.start_over(),
+            _ => Step::Refused { is_gone: archive::is_gone(status) },
+        }
+    }
+
+    /// The request to send now. It does not carry the key.
+    pub fn request(&self) -> Request {
+        let request = request::download(self.url.clone());
+        match &self.begun {
+            None => request,
+            Some((part, len)) => request
+                .header("range", format!("bytes={len}-"))
+                .header("if-range", String::from(part.validator().as_str())),
+        }
+    }
+
+    /// How many bytes are there already and will be kept, as far as is known before there is an answer.
+    pub fn resumes_from(&self) -> u64 {
+        self.begun.as_ref().map_or(0, |(_, len)| *len)
+    }
+
+    /// The body that remains when all of it is there already, so that there is nothing to ask for: a process ended
+    /// between the last byte and the file's name.
+    pub fn nothing_left(&self) -> Option<Receive> {
+        let (part, len) = self.begun.as_ref()?;
+        (part.total() == Some(*len)).then(|| Receive {
+            from: *len,
+            total: Some(*len),
+            part: Some(part.clone()),
+        })
+    }
+
+    fn redirected(&mut self, headers: &dyn Headers) -> Step {
+        let Some(location) = headers.only("location").and_then(|value| str::from_utf8(value).ok()) else {
+            return Step::Refused { is_gone: false };
+        };
+        if self.redirects >= MAX_REDIRECTS {
+            return Step::Failed(ArchiveUrlError::redirects(location).into());
+        }
+        self.redirects += 1;
+        match self.policy.check_redirect(&self.url, location, &self.base) {
+            Ok(url) => {
+                self.url = url;
+                Step::Again
+            }
+            Err(error) => Step::Failed(error.into()),
+        }
+    }
+
+    fn partial(&mut self, headers: &dyn Headers) -> Step {
+        let Some((part, len)) = &self.begun else {
+            return interrupted("a part came (206) where all of it was asked for");
+        };
+        if let Some(refused) = encoded(headers) {
+            return refused;
+        }
+        let range = headers.only("content-range").and_then(content_range);
+        let Some((first, total)) = range.filter(|_| !part.validator().contradicts(headers)) else {
+            return self.start_over();
+        };
+        let same_total = part.total().zip(total).is_none_or(|(before, now)| before == now);
+        if first != *len || !same_total {
+            return self.start_over();
+        }
+        let total = part.total().or(total);
+        let part = Part::new(&self.address, part.validator().clone(), total);
+        Step::Receive(Receive { from: first, total, part: Some(part) })
+    }
+
+    fn whole(&mut self, headers: &dyn Headers) -> Step {
+        self.begun = None;
+        if let Some(refused) = encoded(headers) {
+            return refused;
+        }
+        let total = headers.only("content-length").and_then(number);
+        let part = Validator::of(headers).map(|validator| Part::new(&self.address, validator, total));
+        Step::Receive(Receive { from: 0, total, part })
+    }
+
+    /// Once: the next request is not one for the rest, so nothing can lead here again.
+    fn start_over(&mut self) -> Step {
+        self.begun = None;
+        Step::Again
+    }
+}
+
+impl Receive {
+    /// Checks that the body has ended where it should, with `len` bytes there in all.
+    pub fn check_end(&self, len: u64) -> Result<(), TransferError> {
+        match self.total {
+            Some(total) if total != len => {
+                Err(TransferError::Interrupted(format!("{len} of {total} bytes came").into()))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// What it means that the file is no archive.
+    ///
+    /// Where no length was announced, one without its end was cut off on the way, and is worth asking for again.
+    pub fn not_an_archive(&self, source: NotAnArchive) -> TransferError {
+        match (&source, self.total) {
+            (NotAnArchive::NoEnd, None) => TransferError::Interrupted(format!("{source}").into()),
+            _ => source.into(),
+        }
+    }
+}
+
+impl TransferError {
+    /// Whether another attempt may come further, so that what is there should be kept.
+    pub fn is_interruption(&self) -> bool {
+        matches!(self, Self::Interrupted(_))
+    }
+
+    /// As the job wants to hear it.
+    pub fn as_input(&self) -> DownloadError<'_> {
+        match self {
+            Self::Interrupted(reason) => DownloadError::Interrupted(reason),
+            Self::Address(source) => DownloadError::Address(source),
+            Self::NotAnArchive(source) => DownloadError::NotAnArchive(source),
+        }
+    }
+}
+
+/// A body in another coding than was asked for, whose length would say nothing about the archive's.
+fn encoded(headers: &dyn Headers) -> Option<Step> {
+    let coding = headers.first("content-encoding")?;
+    let plain = coding.eq_ignore_ascii_case(b"identity") && headers.nth("content-encoding", 1).is_none();
+    let source = NotAnArchive::Encoded { coding: excerpt(coding, 40).into() };
+    (!plain).then(|| Step::Failed(source.into()))
+}
+
+/// Reads `bytes FIRST-LAST/TOTAL`: the first, and the total unless it is `*`.
+///
+/// A server may send less than the rest; that is found out at its end, and the next attempt asks for what is missing.
+fn content_range(value: &[u8]) -> Option<(u64, Option<u64>)> {
+    let (unit, range) = str::from_utf8(value).ok()?.split_once(' ')?;
+    let (range, total) = range.split_once('/')?;
+    let (first, last) = range.split_once('-')?;
+    let (first, last) = (number(first.as_bytes())?, number(last.as_bytes())?);
+    let total = if total == "*" { None } else { Some(number(total.as_bytes())?) };
+    let sound = unit.eq_ignore_ascii_case("bytes") && first <= last && total.is_none_or(|total| last < total);
+    sound.then_some((first, total))
+}
+
+fn number(value: &[u8]) -> Option<u64> {
+    let text = str::from_utf8(value).ok()?;
+    text.bytes().all(|byte| byte.is_ascii_digit()).then(|| text.parse().ok())?
+}
+
+fn interrupted(reason: &str) -> Step {
+    Step::Failed(TransferError::Interrupted(reason.into()))
+}
+
+/// The most redirects of one attempt.
+const MAX_REDIRECTS: u8 = 5;

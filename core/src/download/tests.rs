@@ -1,0 +1,241 @@
+//! What each kind of answer means for what is there already, as tables.
+
+use alloc::{string::ToString, vec, vec::Vec};
+
+use proptest::prelude::*;
+
+use super::*;
+
+type Head<'a> = &'a [(&'a str, &'a str)];
+
+const ADDRESS: &str = "https://store.example.com/a.zip?sig=hunter2";
+
+fn new() -> Transfer {
+    let base = "https://api.abyssale.com".parse().unwrap();
+    Transfer::new(ADDRESS.parse().unwrap(), ArchivePolicy::default(), base)
+}
+
+/// A download of which 400 of 1,000 bytes, with the tag "a", are there.
+fn begun() -> Transfer {
+    new().resume(part(&[("etag", "\"a\""), ("content-length", "1000")]), 400)
+}
+
+fn part(head: Head<'_>) -> Part {
+    receive(new().handle_head(200, &head)).part.unwrap()
+}
+
+fn receive(step: Step) -> Receive {
+    match step {
+        Step::Receive(receive) => receive,
+        other => panic!("{other:?}"),
+    }
+}
+
+fn field(transfer: &Transfer, name: &str) -> Option<String> {
+    transfer.request().headers().find(|(field, _)| *field == name).map(|(_, value)| value.to_string())
+}
+
+#[test]
+fn a_whole_answer_begins_at_the_beginning() {
+    for (status, head, total, resumable) in [
+        (200, &[("etag", "\"b\""), ("content-length", "7")][..], Some(7), true),
+        (200, &[("etag", "W/\"b\""), ("content-length", "7")], Some(7), false),
+        (200, &[("content-length", "7"), ("content-encoding", "Identity")], Some(7), false),
+        (200, &[("etag", "\"b\"")], None, true),
+        (200, &[("content-length", "7"), ("content-length", "8")], None, false),
+        (200, &[("content-length", "+7")], None, false),
+        (203, &[], None, false),
+    ] {
+        for mut transfer in [new(), begun()] {
+            let receive = receive(transfer.handle_head(status, &head));
+            assert_eq!(
+                (receive.from, receive.total, receive.part.is_some()),
+                (0, total, resumable),
+                "{head:?}"
+            );
+            assert_eq!(transfer.resumes_from(), 0);
+        }
+    }
+}
+
+#[test]
+fn the_rest_is_asked_for_by_range_and_validator() {
+    let transfer = begun();
+    assert_eq!(field(&transfer, "range").as_deref(), Some("bytes=400-"));
+    assert_eq!(field(&transfer, "if-range").as_deref(), Some("\"a\""));
+    assert_eq!(field(&new(), "range"), None);
+    assert!(!transfer.request().carries_key());
+}
+
+#[test]
+fn a_fitting_rest_is_appended() {
+    for head in [
+        &[("content-range", "bytes 400-999/1000"), ("etag", "\"a\"")][..],
+        &[("content-range", "bytes 400-999/1000")],
+        &[("Content-Range", "Bytes 400-999/*"), ("content-length", "600")],
+        &[("content-range", "bytes 400-499/1000")],
+    ] {
+        let receive = receive(begun().handle_head(206, &head));
+        assert_eq!((receive.from, receive.total), (400, Some(1000)), "{head:?}");
+        assert_eq!(receive.part.unwrap().total(), Some(1000));
+    }
+}
+
+#[test]
+fn what_does_not_fit_starts_over_once() {
+    for (status, head) in [
+        (206, &[("content-range", "bytes 400-999/1000"), ("etag", "\"b\"")][..]),
+        (206, &[("content-range", "bytes 400-999/1000"), ("etag", "W/\"a\"")]),
+        (206, &[("content-range", "bytes 399-999/1000")]),
+        (206, &[("content-range", "bytes 400-1000/1001")]),
+        (206, &[("content-range", "bytes 400-1000/1000")]),
+        (206, &[("content-range", "bytes 400-399/1000")]),
+        (206, &[("content-range", "bytes=400-999/1000")]),
+        (206, &[("content-range", "bytes 400-999/1000"), ("content-range", "bytes 0-999/1000")]),
+        (206, &[("content-type", "multipart/byteranges")]),
+        (206, &[]),
+        (412, &[]),
+        (416, &[("content-range", "bytes */1000")]),
+    ] {
+        let mut transfer = begun();
+        assert_eq!(transfer.handle_head(status, &head), Step::Again, "{status} {head:?}");
+        assert_eq!((transfer.resumes_from(), field(&transfer, "range")), (0, None));
+        assert!(!matches!(transfer.handle_head(status, &head), Step::Again | Step::Receive(_)));
+    }
+}
+
+#[test]
+fn a_date_that_has_settled_serves_as_a_validator() {
+    let modified = ("last-modified", "Sun, 06 Nov 1994 08:49:37 GMT");
+    let head = [modified, ("date", "Mon, 07 Nov 1994 08:49:37 GMT"), ("content-length", "1000")];
+    let mut transfer = new().resume(part(&head), 400);
+    assert_eq!(field(&transfer, "if-range").as_deref(), Some(modified.1));
+    let range = ("content-range", "bytes 400-999/1000");
+    assert_eq!(receive(transfer.clone().handle_head(206, &[range, modified])).from, 400);
+    let newer = [range, ("last-modified", "Sun, 06 Nov 1994 08:49:38 GMT")];
+    assert_eq!(transfer.handle_head(206, &newer), Step::Again);
+}
+
+#[test]
+fn only_what_was_begun_here_is_gone_on_with() {
+    let known = || part(&[("etag", "\"a\""), ("content-length", "1000")]);
+    assert_eq!(new().resume(known(), 0).resumes_from(), 0);
+    assert_eq!(new().resume(known(), 1001).resumes_from(), 0);
+    assert_eq!(new().resume(known(), 999).resumes_from(), 999);
+    assert!(new().resume(known(), 1000).nothing_left().is_some_and(|rest| rest.from == 1000));
+    assert!(begun().nothing_left().is_none());
+    let other: Url = "https://store.example.com/b.zip?sig=hunter2".parse().unwrap();
+    let other = Transfer::new(other, ArchivePolicy::default(), "https://h".parse().unwrap());
+    assert_eq!(other.resume(known(), 400).resumes_from(), 0);
+}
+
+#[test]
+fn redirects_are_followed_five_times_and_keep_the_range() {
+    let mut transfer = begun();
+    for status in [301, 302, 303, 307, 308] {
+        assert_eq!(transfer.handle_head(status, &[("location", "/b.zip?sig=x")]), Step::Again);
+        assert_eq!(transfer.request().url().as_str(), "https://store.example.com/b.zip?sig=x");
+        assert_eq!(field(&transfer, "range").as_deref(), Some("bytes=400-"));
+    }
+    let Step::Failed(error) = transfer.handle_head(302, &[("location", "/b.zip?sig=x")]) else { panic!() };
+    assert!(matches!(error, TransferError::Address(_)), "{error:?}");
+    assert!(error.to_string().contains("more redirects than the 5"), "{error}");
+    assert!(!error.to_string().contains("sig"), "{error}");
+}
+
+#[test]
+fn a_redirect_to_where_archives_are_not_fetched_from_is_final() {
+    for location in
+        ["http://store.example.com/a.zip", "https://10.0.0.1/", "https://localhost/", "ftp://h/", "../a"]
+    {
+        let step = new().handle_head(302, &[("location", location)]);
+        assert!(matches!(step, Step::Failed(TransferError::Address(_))), "{location}: {step:?}");
+    }
+}
+
+#[test]
+fn what_is_not_a_yes_is_for_the_job_to_judge() {
+    for (status, head) in [
+        (302, &[][..]),
+        (302, &[("location", "/a"), ("location", "/b")]),
+        (304, &[]),
+        (403, &[]),
+        (404, &[("location", "/a")]),
+        (410, &[]),
+        (429, &[("retry-after", "1")]),
+        (503, &[]),
+        (100, &[]),
+        (999, &[]),
+    ] {
+        let is_gone = matches!(status, 403 | 404 | 410);
+        assert_eq!(begun().handle_head(status, &head), Step::Refused { is_gone }, "{status}");
+    }
+    for status in [412, 416] {
+        assert_eq!(new().handle_head(status, &()), Step::Refused { is_gone: false });
+    }
+}
+
+#[test]
+fn an_encoded_body_and_a_part_of_nothing_cannot_be_used() {
+    for (status, range) in [(200, "x"), (206, "bytes 400-999/1000")] {
+        let step = begun().handle_head(status, &[("content-encoding", "gzip"), ("content-range", range)]);
+        let encoded = NotAnArchive::Encoded { coding: "gzip".into() };
+        assert_eq!(step, Step::Failed(encoded.into()));
+    }
+    let step = new().handle_head(206, &[("content-range", "bytes 0-9/10")]);
+    assert!(matches!(step, Step::Failed(TransferError::Interrupted(_))), "{step:?}");
+}
+
+#[test]
+fn the_end_is_where_the_head_said() {
+    let announced = receive(new().handle_head(200, &[("content-length", "1000")]));
+    assert_eq!(announced.check_end(1000), Ok(()));
+    assert_eq!(announced.check_end(999).unwrap_err().to_string(), "999 of 1000 bytes came");
+    assert_eq!(announced.not_an_archive(NotAnArchive::NoEnd), NotAnArchive::NoEnd.into());
+    let open = receive(new().handle_head(200, &()));
+    assert_eq!(open.check_end(5), Ok(()));
+    assert!(matches!(open.not_an_archive(NotAnArchive::NoEnd), TransferError::Interrupted(_)));
+}
+
+fn any_head() -> impl Strategy<Value = Vec<(&'static str, Vec<u8>)>> {
+    let names = prop::sample::select(vec![
+        "content-range",
+        "content-length",
+        "content-encoding",
+        "etag",
+        "last-modified",
+        "date",
+        "location",
+    ]);
+    let values = prop_oneof![
+        prop::collection::vec(any::<u8>(), 0..20),
+        "(bytes )?[0-9]{1,20}(-[0-9]{1,20}/([0-9]{1,20}|\\*))?".prop_map(String::into_bytes),
+        "(W/)?\"[a-c]?\"".prop_map(String::into_bytes),
+        "(https://[a-c]|http://h)?/?[a-c./?]{0,4}".prop_map(String::into_bytes),
+    ];
+    prop::collection::vec((names, values), 0..5)
+}
+
+proptest! {
+    #[test]
+    fn no_head_panics_loops_or_leaves_a_hole(
+        heads in prop::collection::vec((prop_oneof![Just(206u16), Just(200), Just(302), Just(416), any::<u16>()], any_head()), 1..12),
+        len: u64,
+    ) {
+        let mut transfer = new().resume(part(&[("etag", "\"a\"")]), len);
+        let mut again = 0;
+        for (status, head) in &heads {
+            match transfer.handle_head(*status, head) {
+                Step::Again => again += 1,
+                Step::Receive(receive) => {
+                    prop_assert!(receive.from == 0 || receive.from == len);
+                    prop_assert_eq!(receive.from, transfer.resumes_from());
+                    break;
+                }
+                _ => break,
+            }
+            prop_assert!(transfer.request().url().as_str().starts_with("https://"));
+        }
+        prop_assert!(again <= 6);
+    }
+}

@@ -1,0 +1,369 @@
+//! A refusal: what the service, or a gateway before it, answered instead of what was asked for.
+
+use alloc::{boxed::Box, string::String, vec::Vec};
+use core::{fmt, time::Duration};
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use thiserror::Error;
+
+use crate::{
+    BannerId, Order, RateLimit, RetryAfter, Timestamp,
+    excerpt::{excerpt, write_excerpt},
+    http::Headers,
+    validation::{self, Problems},
+};
+
+/// An answer with a status other than 2xx, in any of the service's dialects or in none of them.
+///
+/// Its `Display` is one line a person can act on: the status, the machine code, and the first
+/// problem or else the message. Everything else is kept: all problems, the rate limit, and the body.
+#[derive(Clone, Debug, Eq, Error, PartialEq)]
+pub struct ApiError(Box<Inner>);
+
+#[derive(Clone, Debug, Eq, PartialEq)]
+struct Inner {
+    status: u16,
+    id: Option<ErrorId>,
+    message: Option<String>,
+    problems: Problems,
+    retry_after: Option<RetryAfter>,
+    rate_limit: Option<RateLimit>,
+    body: RawBody,
+}
+
+impl ApiError {
+    /// Reads an answer whose status is not 2xx. Never fails: at worst it knows the status alone.
+    pub fn parse(status: u16, headers: &dyn Headers, body: &[u8]) -> Self {
+        let reading = validation::read(body);
+        Self(Box::new(Inner {
+            status,
+            id: reading.id.map(ErrorId::from),
+            message: reading.message,
+            problems: reading.problems,
+            retry_after: RetryAfter::from_headers(headers),
+            rate_limit: RateLimit::from_headers(headers),
+            body: RawBody::new(body),
+        }))
+    }
+
+    /// The same refusal, with the banner id beside each problem that is about one.
+    pub(crate) fn naming_ids(mut self, order: &Order) -> Self {
+        self.0.problems.name_received("ids", |index| order.ids().get(index).map(BannerId::as_str));
+        self
+    }
+
+    /// The HTTP status.
+    pub fn status(&self) -> u16 {
+        self.0.status
+    }
+
+    /// The machine code of the refusal; absent in the legacy dialect and in a gateway's answers.
+    pub fn id(&self) -> Option<&ErrorId> {
+        self.0.id.as_ref()
+    }
+
+    /// The prose of the refusal, as it was sent.
+    pub fn message(&self) -> Option<&str> {
+        self.0.message.as_deref()
+    }
+
+    /// What was wrong with the request, in document order; empty when the refusal was about something else.
+    pub fn problems(&self) -> &Problems {
+        &self.0.problems
+    }
+
+    /// When the service wants to be asked again.
+    pub fn retry_after(&self) -> Option<RetryAfter> {
+        self.0.retry_after
+    }
+
+    /// How long the service wants to be left alone, counted from `now`.
+    pub fn retry_delay(&self, now: Timestamp) -> Option<Duration> {
+        self.0.retry_after.map(|after| after.delay(now))
+    }
+
+    /// What the headers say of the request budget.
+    pub fn rate_limit(&self) -> Option<RateLimit> {
+        self.0.rate_limit
+    }
+
+    /// The body as it came, at most [`RawBody::MAX_LEN`] bytes of it.
+    pub fn body(&self) -> &RawBody {
+        &self.0.body
+    }
+}
+
+impl fmt::Display for ApiError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Inner { status, id, message, problems, retry_after, body, .. } = &*self.0;
+        write!(f, "the service answered {status}")?;
+        if let Some(id) = id {
+            write!(f, " {id}")?;
+        }
+        match (problems.iter().next(), message) {
+            (Some(problem), _) => {
+                f.write_str(": ")?;
+                write_excerpt(f, &alloc::string::ToString::to_string(&problem), MAX_SHOWN)?;
+                match problems.len() - 1 {
+                    0 => {}
+                    1 => f.write_str(" (and 1 more problem)")?,
+                    more => write!(f, " (and {more} more problems)")?,
+                }
+            }
+            (None, Some(message)) => {
+                f.write_str(": ")?;
+                write_excerpt(f, message, MAX_SHOWN)?;
+            }
+            (None, None) if body.as_bytes().is_empty() => f.write_str(" with an empty body")?,
+            (None, None) => write!(f, ": {body}")?,
+        }
+        match retry_after {
+            Some(after) => write!(f, " (come back {after})"),
+            None => Ok(()),
+        }
+    }
+}
+
+/// The serialised form: what came, from which everything else is read again.
+#[derive(Deserialize, Serialize)]
+struct Saved {
+    status: u16,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    retry_after: Option<RetryAfter>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    rate_limit: Option<RateLimit>,
+    body: RawBody,
+}
+
+impl Serialize for ApiError {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let Inner { status, retry_after, rate_limit, body, .. } = (*self.0).clone();
+        Saved { status, retry_after, rate_limit, body }.serialize(serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for ApiError {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let Saved { status, retry_after, rate_limit, body } = Saved::deserialize(deserializer)?;
+        let mut error = Self::parse(status, &(), body.as_bytes());
+        error.0.retry_after = retry_after;
+        error.0.rate_limit = rate_limit;
+        error.0.body = body;
+        Ok(error)
+    }
+}
+
+/// The machine code of a refusal. An open set: what is not known here is kept as text.
+#[derive(Clone, Debug, Eq, Hash, PartialEq)]
+#[non_exhaustive]
+pub enum ErrorId {
+    /// The key is missing, unknown or revoked.
+    Unauthorized,
+    /// The workspace's plan has no access to the API.
+    ApiAccessDenied,
+    /// The body is not what the endpoint expects.
+    InvalidPayload,
+    /// The body is not JSON.
+    InvalidJson,
+    /// A banner cannot be found.
+    VisualNotFound,
+    /// There is no such endpoint; also the answer to an id that is no UUID.
+    EndpointNotFound,
+    /// Too many requests for this workspace; `Retry-After` says when to come back.
+    RequestRateLimited,
+    /// Two things under one id: the gateway's ceiling per second, or spent credits.
+    RateLimitExceeded,
+    /// The plan does not include this; waiting does not help.
+    FeatureNotInPlan,
+    /// A rotation while the secret before still signs along.
+    PreviousSecretStillActive,
+    /// A fault of the service; what was asked for may have been done.
+    InternalError,
+    /// Any other code: its first 128 characters.
+    Other(Box<str>),
+}
+
+impl ErrorId {
+    /// The code as the service spells it.
+    pub fn as_str(&self) -> &str {
+        match self {
+            Self::Unauthorized => "unauthorized",
+            Self::ApiAccessDenied => "api_access_denied",
+            Self::InvalidPayload => "invalid_payload",
+            Self::InvalidJson => "invalid_json",
+            Self::VisualNotFound => "visual_not_found",
+            Self::EndpointNotFound => "endpoint_not_found",
+            Self::RequestRateLimited => "request_rate_limited",
+            Self::RateLimitExceeded => "rate_limit_exceeded",
+            Self::FeatureNotInPlan => "feature_not_in_plan",
+            Self::PreviousSecretStillActive => "previous_secret_still_active",
+            Self::InternalError => "internal_error",
+            Self::Other(text) => text,
+        }
+    }
+}
+
+impl From<String> for ErrorId {
+    fn from(text: String) -> Self {
+        match text.as_str() {
+            "unauthorized" => Self::Unauthorized,
+            "api_access_denied" => Self::ApiAccessDenied,
+            "invalid_payload" => Self::InvalidPayload,
+            "invalid_json" => Self::InvalidJson,
+            "visual_not_found" => Self::VisualNotFound,
+            "endpoint_not_found" => Self::EndpointNotFound,
+            "request_rate_limited" => Self::RequestRateLimited,
+            "rate_limit_exceeded" => Self::RateLimitExceeded,
+            "feature_not_in_plan" => Self::FeatureNotInPlan,
+            "previous_secret_still_active" => Self::PreviousSecretStillActive,
+            "internal_error" => Self::InternalError,
+            _ => Self::Other(text.chars().take(MAX_ID).collect()),
+        }
+    }
+}
+
+impl fmt::Display for ErrorId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write_excerpt(f, self.as_str(), MAX_ID)
+    }
+}
+
+/// The beginning of a body as it came. `Display` shows 200 printable characters of it.
+///
+/// Serialised as text where it is text, and as a list of bytes where it is not.
+#[derive(Clone, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(from = "SavedBody", into = "SavedBody")]
+pub struct RawBody {
+    bytes: Vec<u8>,
+    truncated: bool,
+}
+
+#[derive(Deserialize, Serialize)]
+#[serde(rename_all = "snake_case")]
+enum SavedBody {
+    Text { text: String, truncated: bool },
+    Bytes { bytes: Vec<u8>, truncated: bool },
+}
+
+impl From<RawBody> for SavedBody {
+    fn from(RawBody { bytes, truncated }: RawBody) -> Self {
+        match String::from_utf8(bytes) {
+            Ok(text) => Self::Text { text, truncated },
+            Err(error) => Self::Bytes { bytes: error.into_bytes(), truncated },
+        }
+    }
+}
+
+impl From<SavedBody> for RawBody {
+    fn from(saved: SavedBody) -> Self {
+        match saved {
+            SavedBody::Text { text, truncated } => Self { bytes: text.into_bytes(), truncated },
+            SavedBody::Bytes { bytes, truncated } => Self { bytes, truncated },
+        }
+    }
+}
+
+impl RawBody {
+    /// The most bytes that are kept of a body: 64 KiB.
+    pub const MAX_LEN: usize = 64 << 10;
+
+    fn new(body: &[u8]) -> Self {
+        let kept = body.get(..Self::MAX_LEN).unwrap_or(body);
+        Self { bytes: kept.to_vec(), truncated: kept.len() < body.len() }
+    }
+
+    /// The bytes that were kept.
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// Whether there were more.
+    pub fn is_truncated(&self) -> bool {
+        self.truncated
+    }
+}
+
+impl fmt::Debug for RawBody {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "RawBody({} bytes: {self})", self.bytes.len())
+    }
+}
+
+impl fmt::Display for RawBody {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&excerpt(&self.bytes, MAX_SHOWN))
+    }
+}
+
+const MAX_SHOWN: usize = 200;
+const MAX_ID: usize = 128;
+
+#[cfg(test)]
+mod tests {
+    use alloc::{format, string::ToString, vec};
+
+    use super::*;
+
+    fn parse(status: u16, body: &str) -> ApiError {
+        ApiError::parse(status, &(), body.as_bytes())
+    }
+
+    #[test]
+    fn the_legacy_tree_is_one_line() {
+        let error = parse(
+            400,
+            r#"{"message": "body_validation_errors: {'media': {'ids': {0: ['Length must be 36.']}}}",
+                "errors": {"media": {"ids": {"0": ["Length must be 36."]}}}}"#,
+        );
+        assert_eq!(error.to_string(), "the service answered 400: ids[0]: Length must be 36.");
+        assert_eq!(error.id(), None);
+    }
+
+    #[test]
+    fn the_envelope_is_one_line() {
+        let error =
+            parse(401, r#"{"id": "unauthorized", "message": "No such key.", "version": "v2026-10-21"}"#);
+        assert_eq!(error.to_string(), "the service answered 401 unauthorized: No such key.");
+        assert_eq!(error.id(), Some(&ErrorId::Unauthorized));
+    }
+
+    #[test]
+    fn what_is_neither_is_kept_and_printable() {
+        assert_eq!(parse(502, "").to_string(), "the service answered 502 with an empty body");
+        let page = parse(502, "<html>\n<h1>Bad\x1b[31m Gateway</h1>");
+        assert_eq!(page.to_string(), "the service answered 502: <html> <h1>Bad\u{fffd}[31m Gateway</h1>");
+        assert_eq!(
+            parse(403, r#"{"message": "Forbidden"}"#).to_string(),
+            "the service answered 403: Forbidden"
+        );
+    }
+
+    #[test]
+    fn a_huge_body_is_kept_in_part() {
+        let error = ApiError::parse(500, &(), &vec![b'x'; 10 << 20]);
+        assert_eq!(error.body().as_bytes().len(), RawBody::MAX_LEN);
+        assert!(error.body().is_truncated());
+        assert!(format!("{error} {error:?}").len() < 2000);
+    }
+
+    #[test]
+    fn an_unknown_code_is_kept_as_text() {
+        let error = parse(418, r#"{"id": "teapot", "message": "short and stout"}"#);
+        assert_eq!(error.id(), Some(&ErrorId::Other("teapot".into())));
+        assert_eq!(error.id().unwrap().as_str(), "teapot");
+    }
+
+    #[test]
+    fn the_time_to_come_back_is_part_of_the_line() {
+        let error = ApiError::parse(
+            429,
+            &[("Retry-After", "1700")],
+            br#"{"id": "request_rate_limited", "message": "Slow down."}"#,
+        );
+        assert_eq!(
+            error.to_string(),
+            "the service answered 429 request_rate_limited: Slow down. (come back in 1700 s)"
+        );
+        assert_eq!(error.retry_delay(Timestamp::default()), Some(Duration::from_secs(1700)));
+    }
+}

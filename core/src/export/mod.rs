@@ -1,0 +1,319 @@
+//! One export, from the order to the archive: a machine that is told what happened and says what to do.
+//!
+//! ```text
+//!                 ┌────────── retry ─────────┐
+//!                 ▼                          │
+//!   new ──► Calling ──not sent, 429──► Pausing
+//!             │ │ └──lost, 5xx──► Uncertain ──grace over──► Done(Err(Unknown))
+//!        200  │ │                     │
+//!             ▼ │ event               │ event
+//!        Waiting│                     │
+//!         event │                     │
+//!             ▼ ▼                     ▼
+//!            Fetching ◄─────────────────
+//!             │    └──broken off──► Resting ──► Fetching
+//!             ▼
+//!           Done(Ok)                     … and from every state: cancelled, refused, too late ──► Done(Err)
+//! ```
+//!
+//! # The loop
+//!
+//! ```no_run
+//! # use abyssale_core::{Config, Export, Input, Order, Output, Timestamp};
+//! # use std::sync::Arc;
+//! # struct Io;
+//! # impl Io {
+//! #     fn save(&self, _: &abyssale_core::Snapshot) {}
+//! #     fn act(&self, _: Output) {}
+//! #     fn wait(&self, _: Option<Timestamp>) -> Input<'_> { Input::Tick }
+//! # }
+//! # fn now() -> Timestamp { Timestamp::default() }
+//! # fn run(config: Arc<Config>, order: Order, io: Io) {
+//! let mut export = Export::new(config, order, now());
+//! let mut saved = 0;
+//! loop {
+//!     while let Some(output) = export.poll_output() {
+//!         if export.revision() != saved {
+//!             io.save(&export.snapshot());             // first save,
+//!             saved = export.revision();
+//!         }
+//!         match output {
+//!             Output::Notice(notice) => println!("{notice}"),
+//!             Output::Done(result) => return println!("{result:?}"),
+//!             call => io.act(call),                    // then act
+//!         }
+//!     }
+//!     let input = io.wait(export.poll_timeout());      // an answer, an event, or nothing but time
+//!     let _ = export.handle(now(), input);
+//! }
+//! # }
+//! ```
+//!
+//! Any order of calls is legal. Outputs are derived from the state and given once for each change of
+//! it; they are not queued, so inputs without a poll in between take no memory.
+//!
+//! # Saving
+//!
+//! [`Export::revision`] moves whenever a [`Snapshot`] would differ in a way that matters. Save after
+//! [`poll_output`](Export::poll_output) and before acting on what it gave; save after
+//! [`handle`](Export::handle) and before acknowledging the delivery that was handled. Then a job that is
+//! restored after a crash at any point neither asks twice nor loses an event.
+
+mod config;
+mod failure;
+mod input;
+mod output;
+mod snapshot;
+mod state;
+mod transitions;
+
+#[cfg(test)]
+mod tests;
+
+use alloc::{boxed::Box, sync::Arc, vec::Vec};
+
+use self::state::State;
+use crate::{
+    ExportId, Order, Timestamp, request,
+    retry::{Outcome, Tries},
+    webhook::NewExport,
+};
+
+pub use config::{Config, UnknownOutcome};
+pub use failure::{Failure, UnknownCause};
+pub use input::{CallId, Disposition, DownloadError, Input, Sent};
+pub use output::{Finished, Notice, Output, RetryReason};
+pub use snapshot::{RestoreError, Snapshot};
+
+/// One export. See the [module](self) for how to drive it.
+#[derive(Clone, Debug)]
+pub struct Export {
+    config: Arc<Config>,
+    order: Order,
+    state: State,
+    tries: Tries,
+    /// Events that came without a token before the answer: one of them may be ours.
+    held: Vec<NewExport>,
+    /// Why an earlier request may have been taken, where the policy was to ask again.
+    doubt: Option<Box<UnknownCause>>,
+    next_call: u64,
+    now: Timestamp,
+    revision: u64,
+    pending: Pending,
+}
+
+/// What is to be said and has not been polled. Never more than one of each kind.
+#[derive(Clone, Debug, Default)]
+struct Pending {
+    abort: Option<CallId>,
+    notices: Vec<Notice>,
+    done_was_given: bool,
+}
+
+impl Export {
+    /// A new job, which wants to call the service at once.
+    pub fn new(config: Arc<Config>, order: Order, now: Timestamp) -> Self {
+        let mut export = Self {
+            config,
+            order,
+            state: State::Pausing { until: now },
+            tries: Tries::default(),
+            held: Vec::new(),
+            doubt: None,
+            next_call: 0,
+            now,
+            revision: 0,
+            pending: Pending::default(),
+        };
+        export.call();
+        export
+    }
+
+    /// The order that this job carries out.
+    pub fn order(&self) -> &Order {
+        &self.order
+    }
+
+    /// The id of the export, as soon as the answer or the event has told it.
+    pub fn export_id(&self) -> Option<&ExportId> {
+        self.state.export_id()
+    }
+
+    /// Whether the job is over, [`Output::Done`] polled or not.
+    pub fn is_done(&self) -> bool {
+        matches!(self.state, State::Done(_))
+    }
+
+    /// Whether the event was taken, whatever came of the archive.
+    pub fn took_event(&self) -> bool {
+        self.state.took_event()
+    }
+
+    /// A number that moves whenever the job should be saved again.
+    pub fn revision(&self) -> u64 {
+        self.revision
+    }
+
+    /// What to save, so that the job can go on after the end of this process.
+    pub fn snapshot(&self) -> Snapshot {
+        Snapshot::take(self)
+    }
+
+    /// A job that goes on from where it was saved.
+    ///
+    /// A request that was under way then has an unknown outcome now. Time in which the job was not
+    /// running does not count against its deadlines.
+    pub fn restore(config: Arc<Config>, snapshot: Snapshot, now: Timestamp) -> Result<Self, RestoreError> {
+        snapshot.into_export(config, now)
+    }
+
+    /// Tells the job that something happened, and what time it is.
+    ///
+    /// Total: no input panics, none is an error, and none is illegal at any time. Time that runs
+    /// backwards stands still. An input that comes together with a deadline is heard first.
+    pub fn handle(&mut self, now: Timestamp, input: Input<'_>) -> Disposition {
+        self.now = now.max(self.now);
+        let disposition = match input {
+            Input::Tick => Disposition::Accepted,
+            Input::Response { call, status, headers, body } => match self.state.in_flight() {
+                Some(current) if current == call && self.is_calling() => self.answered(status, headers, body),
+                Some(current) if current == call => self.download_answered(status, headers, body),
+                _ => Disposition::Stale,
+            },
+            Input::CallFailed { call, sent, reason } if self.is_calling_as(call) => match sent {
+                Sent::Never => self.not_sent(reason),
+                Sent::Maybe => self.lost(reason),
+            },
+            Input::Event { event, token } => self.event(event, token),
+            Input::Progress { call, .. } if self.is_fetching_as(call) => {
+                self.extend_download();
+                Disposition::Accepted
+            }
+            Input::Downloaded { call, bytes } => self.downloaded(call, bytes),
+            Input::DownloadFailed { call, error } if self.is_fetching_as(call) => self.download_failed(error),
+            Input::Cancel if !self.is_done() => {
+                self.abort();
+                self.fail(Failure::Cancelled);
+                Disposition::Accepted
+            }
+            Input::CallFailed { .. }
+            | Input::Progress { .. }
+            | Input::DownloadFailed { .. }
+            | Input::Cancel => Disposition::Stale,
+        };
+        self.expire();
+        disposition
+    }
+
+    /// The next thing to be done, or `None` until something happens.
+    pub fn poll_output(&mut self) -> Option<Output> {
+        if let Some(call) = self.pending.abort.take() {
+            return Some(Output::Abort(call));
+        }
+        if !self.pending.notices.is_empty() {
+            return Some(Output::Notice(self.pending.notices.remove(0)));
+        }
+        match &mut self.state {
+            State::Calling { call, sent: sent @ false, deadline } => {
+                *sent = true;
+                // From here on, a restored job must assume that the request was sent.
+                self.revision += 1;
+                let request = self.config.endpoint.create_export(&self.order);
+                Some(Output::Call { call: *call, request, deadline: *deadline })
+            }
+            State::Fetching { event, call, sent: sent @ false, .. } => {
+                *sent = true;
+                let call = *call;
+                // Checked when the event was accepted or the job restored.
+                let url = self.config.archive.check(&event.archive_url, self.config.endpoint.base_url());
+                match url {
+                    Ok(url) => {
+                        let stall_timeout = self.config.stall_timeout;
+                        Some(Output::Download { call, request: request::download(url), stall_timeout })
+                    }
+                    Err(source) => {
+                        let event = event.clone();
+                        self.fail(Failure::ArchiveUrl { event, source });
+                        self.poll_output()
+                    }
+                }
+            }
+            State::Done(result) if !self.pending.done_was_given => {
+                self.pending.done_was_given = true;
+                Some(Output::Done(result.clone()))
+            }
+            _ => None,
+        }
+    }
+
+    /// When to call [`handle`](Self::handle) at the latest, if nothing else happens.
+    ///
+    /// Always later than the last `now`; `None` once the job is over.
+    pub fn poll_timeout(&self) -> Option<Timestamp> {
+        self.state.deadline()
+    }
+}
+
+/// For who drives many jobs and decides whose turn it is.
+impl Export {
+    /// What the next output asks to be sent, if it does.
+    pub(crate) fn next_attempt(&self) -> Option<Attempt> {
+        let something_else_first = self.pending.abort.is_some() || !self.pending.notices.is_empty();
+        self.attempt_to_come().filter(|_| !something_else_first)
+    }
+
+    /// What has been sent and is not over.
+    pub(crate) fn attempt_under_way(&self) -> Option<Attempt> {
+        match self.state {
+            State::Calling { sent: true, .. } => Some(Attempt::Call),
+            State::Fetching { sent: true, .. } => Some(Attempt::Download),
+            _ => None,
+        }
+    }
+
+    /// An attempt that is held back on purpose gets its time anew.
+    pub(crate) fn postpone(&mut self, now: Timestamp) {
+        self.now = now.max(self.now);
+        let wait = match self.attempt_to_come() {
+            Some(Attempt::Call) => self.config.call_timeout,
+            Some(Attempt::Download) => self.config.stall_timeout,
+            None => return self.expire(),
+        };
+        let deadline = self.after(wait);
+        if let Some(current) = self.state.deadline_mut() {
+            *current = deadline;
+        }
+    }
+
+    fn attempt_to_come(&self) -> Option<Attempt> {
+        match self.state {
+            State::Calling { sent: false, .. } => Some(Attempt::Call),
+            State::Fetching { sent: false, .. } => Some(Attempt::Download),
+            _ => None,
+        }
+    }
+}
+
+/// A kind of request that waits for its turn.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Attempt {
+    /// To the service.
+    Call,
+    /// To wherever the archive is.
+    Download,
+}
+
+/// The two questions that most inputs begin with.
+impl Export {
+    fn is_calling(&self) -> bool {
+        matches!(self.state, State::Calling { .. })
+    }
+
+    fn is_calling_as(&self, call: CallId) -> bool {
+        self.is_calling() && self.state.in_flight() == Some(call)
+    }
+
+    fn is_fetching_as(&self, call: CallId) -> bool {
+        matches!(self.state, State::Fetching { .. }) && self.state.in_flight() == Some(call)
+    }
+}

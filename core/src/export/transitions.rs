@@ -1,0 +1,391 @@
+//! How a job moves from state to state. Every change of the state goes through [`Export::enter`].
+
+use alloc::{boxed::Box, string::ToString};
+use core::time::Duration;
+
+use sha2::{Digest, Sha256};
+
+use super::{
+    CallId, Disposition, DownloadError, Export, Failure, Finished, Notice, Outcome, RetryReason, State,
+    Tries, UnknownCause, UnknownOutcome,
+};
+use crate::{
+    ApiError, ExportAccepted, ExportId, Goal, Order, ResponseError, Timestamp, Token, archive,
+    excerpt::excerpt,
+    http::{Headers, Method},
+    retry::Verdict,
+    webhook::NewExport,
+};
+
+/// The request.
+impl Export {
+    pub(super) fn call(&mut self) {
+        let call = self.next_call();
+        self.enter(State::Calling { call, sent: false, deadline: self.after(self.config.call_timeout) });
+    }
+
+    pub(super) fn answered(&mut self, status: u16, headers: &dyn Headers, body: &[u8]) -> Disposition {
+        match ExportAccepted::parse(status, headers, body) {
+            Ok(accepted) => self.accepted(accepted.export_id),
+            Err(ResponseError::Unexpected(answer)) => self.unknown(UnknownCause::Unreadable(answer)),
+            Err(ResponseError::Api(error)) => {
+                let error = error.naming_ids(&self.order);
+                match self.verdict(Method::Post, Outcome::Refused(&error)) {
+                    Verdict::Retry { after, probe } => {
+                        self.tries = self.tries.after(probe);
+                        let until = self.after(after);
+                        self.retrying(after, until, RetryReason::Refused(error));
+                        self.enter(State::Pausing { until });
+                    }
+                    Verdict::Final => self.not_taken(Failure::Refused(error)),
+                    Verdict::Unknown => self.unknown(UnknownCause::Answer(error)),
+                }
+            }
+        }
+        Disposition::Accepted
+    }
+
+    pub(super) fn not_sent(&mut self, reason: &str) -> Disposition {
+        let reason = shown(reason);
+        match self.verdict(Method::Post, Outcome::NotSent) {
+            Verdict::Retry { after, probe } => {
+                self.tries = self.tries.after(probe);
+                let until = self.after(after);
+                self.retrying(after, until, RetryReason::Failed(reason));
+                self.enter(State::Pausing { until });
+            }
+            Verdict::Final | Verdict::Unknown => self.not_taken(Failure::Unreachable { reason }),
+        }
+        Disposition::Accepted
+    }
+
+    pub(super) fn lost(&mut self, reason: &str) -> Disposition {
+        self.unknown(UnknownCause::Lost(shown(reason)));
+        Disposition::Accepted
+    }
+
+    fn accepted(&mut self, export_id: ExportId) {
+        self.notice(Notice::Accepted { export_id: export_id.clone() });
+        if self.order.goal() == Goal::Acceptance {
+            return self.finish(Finished::Accepted { export_id });
+        }
+        let mut early = core::mem::take(&mut self.held);
+        early.retain(|event| event.export_id == export_id);
+        let mut early = early.into_iter();
+        let until = self.after(self.config.event_timeout);
+        self.enter(State::Waiting { export_id, since: self.now, until });
+        if let Some(first) = early.next() {
+            self.take(&first);
+            for other in early.filter(|other| other.archive_url != first.archive_url) {
+                let _ = self.contradicted(&other);
+            }
+        }
+    }
+
+    /// The last request was certainly not taken, which does not settle the one before it.
+    fn not_taken(&mut self, failure: Failure) {
+        let failure = self.doubt.take().map_or(failure, |cause| Failure::Unknown(*cause));
+        self.fail(failure);
+    }
+
+    /// The service may or may not have taken the order: the policy decides.
+    pub(super) fn unknown(&mut self, cause: UnknownCause) {
+        match self.config.unknown_outcome {
+            UnknownOutcome::AwaitEvent { grace } if self.order.token().is_some() => {
+                let until = self.after(grace);
+                self.notice(Notice::OutcomeUnknown { cause: cause.clone(), until });
+                self.enter(State::Uncertain { cause, until });
+            }
+            UnknownOutcome::AskAgain if self.tries.retries < self.config.retry.max_retries => {
+                // Judged as if the request had never been sent: that is what this policy means.
+                match self.verdict(Method::Post, Outcome::NotSent) {
+                    Verdict::Retry { after, probe } => {
+                        self.tries = self.tries.after(probe);
+                        let until = self.after(after);
+                        self.doubt.get_or_insert_with(|| Box::new(cause.clone()));
+                        self.retrying(after, until, RetryReason::Unknown(cause));
+                        self.enter(State::Pausing { until });
+                    }
+                    Verdict::Final | Verdict::Unknown => self.fail(Failure::Unknown(cause)),
+                }
+            }
+            _ => self.fail(Failure::Unknown(cause)),
+        }
+    }
+}
+
+/// The event.
+impl Export {
+    pub(super) fn event(&mut self, event: &NewExport, token: Option<&Token>) -> Disposition {
+        match (token, self.order.token()) {
+            (Some(theirs), Some(ours)) if theirs == ours => {}
+            (Some(_), _) => return Disposition::Unrelated,
+            // Without a token the id alone decides, and before the answer there is none.
+            (None, _) => match (self.export_id(), &self.state) {
+                (Some(id), _) if *id == event.export_id => {}
+                (None, State::Calling { .. } | State::Pausing { .. }) => return self.hold(event),
+                _ => return Disposition::Unrelated,
+            },
+        }
+        if let Some(first) = self.state.event() {
+            let same = first.export_id == event.export_id && first.archive_url == event.archive_url;
+            return if same { Disposition::Duplicate } else { self.contradicted(event) };
+        }
+        match &self.state {
+            State::Done(_) => Disposition::Stale,
+            // Where it was asked for again, two exports may have been made, and the first will do.
+            State::Waiting { export_id, .. } if *export_id != event.export_id && self.doubt.is_none() => {
+                self.contradicted(event)
+            }
+            _ => {
+                self.take(event);
+                Disposition::Accepted
+            }
+        }
+    }
+
+    fn hold(&mut self, event: &NewExport) -> Disposition {
+        if self.held.contains(event) {
+            return Disposition::Duplicate;
+        }
+        if self.held.len() >= MAX_HELD {
+            return Disposition::NoRoom;
+        }
+        self.held.push(event.clone());
+        self.revision += 1;
+        Disposition::Held
+    }
+
+    fn contradicted(&mut self, event: &NewExport) -> Disposition {
+        // The result is the last that is said.
+        if !self.pending.done_was_given {
+            self.notice(Notice::ConflictingEvent(event.clone()));
+        }
+        Disposition::Conflicting
+    }
+
+    /// The event that was waited for: it settles whatever was still open.
+    fn take(&mut self, event: &NewExport) {
+        self.abort();
+        self.notice(Notice::EventReceived(event.clone()));
+        match self.order.goal() {
+            // What is ready was certainly accepted.
+            Goal::Acceptance => {
+                return self.finish(Finished::Accepted { export_id: event.export_id.clone() });
+            }
+            Goal::Event => return self.finish(Finished::Event(event.clone())),
+            Goal::Archive => {}
+        }
+        if let Err(source) = self.config.archive.check(&event.archive_url, self.config.endpoint.base_url()) {
+            return self.fail(Failure::ArchiveUrl { event: event.clone(), source });
+        }
+        self.tries = Tries::default();
+        self.fetch(event.clone());
+    }
+}
+
+/// The archive.
+impl Export {
+    pub(super) fn fetch(&mut self, event: NewExport) {
+        let call = self.next_call();
+        self.enter(State::Fetching {
+            event,
+            call,
+            sent: false,
+            deadline: self.after(self.config.stall_timeout),
+        });
+    }
+
+    /// There was a sign of life. Not worth saving.
+    pub(super) fn extend_download(&mut self) {
+        let deadline = self.after(self.config.stall_timeout);
+        if let Some(current) = self.state.deadline_mut() {
+            *current = deadline;
+        }
+    }
+
+    pub(super) fn download_answered(
+        &mut self,
+        status: u16,
+        headers: &dyn Headers,
+        body: &[u8],
+    ) -> Disposition {
+        if (200..300).contains(&status) {
+            self.extend_download();
+            return Disposition::Accepted;
+        }
+        let State::Fetching { event, .. } = &self.state else { return Disposition::Stale };
+        if archive::is_gone(status) {
+            let (event, host) = (event.clone(), host(event));
+            self.fail(Failure::ArchiveGone { event, host, status });
+        } else {
+            let error = ApiError::parse(status, headers, body);
+            let verdict = self.verdict(Method::Get, Outcome::Refused(&error));
+            let reason = shown(&error.to_string());
+            self.download_retry(verdict, RetryReason::Refused(error), reason);
+        }
+        Disposition::Accepted
+    }
+
+    pub(super) fn download_failed(&mut self, error: DownloadError<'_>) -> Disposition {
+        let State::Fetching { event, .. } = &self.state else { return Disposition::Stale };
+        let event = event.clone();
+        match error {
+            DownloadError::Interrupted(reason) => {
+                let verdict = self.verdict(Method::Get, Outcome::Lost);
+                self.download_retry(verdict, RetryReason::Failed(shown(reason)), shown(reason));
+            }
+            DownloadError::NotAnArchive(source) => {
+                self.fail(Failure::NotAnArchive { event, source: source.clone() });
+            }
+            DownloadError::Address(source) => {
+                self.fail(Failure::ArchiveUrl { event, source: source.clone() });
+            }
+            DownloadError::Storage(reason) => {
+                self.fail(Failure::Storage { event, reason: shown(reason) });
+            }
+        }
+        Disposition::Accepted
+    }
+
+    pub(super) fn downloaded(&mut self, call: CallId, bytes: u64) -> Disposition {
+        match &self.state {
+            State::Fetching { event, call: current, sent: true, .. } if *current == call => {
+                let event = event.clone();
+                self.finish(Finished::Archive { event, bytes });
+                Disposition::Accepted
+            }
+            _ => Disposition::Stale,
+        }
+    }
+
+    fn download_retry(&mut self, verdict: Verdict, why: RetryReason, reason: Box<str>) {
+        let State::Fetching { event, .. } = &self.state else { return };
+        let event = event.clone();
+        match verdict {
+            Verdict::Retry { after, probe } => {
+                self.tries = self.tries.after(probe);
+                let until = self.after(after);
+                self.retrying(after, until, why);
+                self.enter(State::Resting { event, until });
+            }
+            Verdict::Final | Verdict::Unknown => {
+                let host = host(&event);
+                self.fail(Failure::Download { event, host, reason });
+            }
+        }
+    }
+}
+
+/// Time, and the end.
+impl Export {
+    /// Ends every state whose time is up, until one is found that lies in the future.
+    pub(super) fn expire(&mut self) {
+        while self.state.deadline().is_some_and(|deadline| deadline <= self.now) {
+            match &self.state {
+                State::Calling { sent: false, .. } => {
+                    let _ = self.not_sent("nobody sent the request in time");
+                }
+                State::Calling { sent: true, .. } => {
+                    self.abort();
+                    self.unknown(UnknownCause::TimedOut);
+                }
+                State::Pausing { .. } => self.call(),
+                State::Uncertain { cause, .. } => {
+                    let cause = cause.clone();
+                    self.fail(Failure::Unknown(cause));
+                }
+                State::Waiting { export_id, since, .. } => {
+                    let (export_id, waited) = (export_id.clone(), self.now.saturating_duration_since(*since));
+                    self.fail(Failure::NoEvent { export_id, waited });
+                }
+                State::Fetching { .. } => {
+                    self.abort();
+                    let verdict = self.verdict(Method::Get, Outcome::Lost);
+                    let reason: Box<str> = "no progress".into();
+                    self.download_retry(verdict, RetryReason::Failed(reason.clone()), reason);
+                }
+                State::Resting { event, .. } => {
+                    let event = event.clone();
+                    self.fetch(event);
+                }
+                State::Done(_) => return,
+            }
+        }
+    }
+
+    pub(super) fn fail(&mut self, failure: Failure) {
+        self.enter(State::Done(Err(Box::new(failure))));
+    }
+
+    fn finish(&mut self, finished: Finished) {
+        self.enter(State::Done(Ok(finished)));
+    }
+
+    /// The one place where the state changes.
+    fn enter(&mut self, state: State) {
+        if matches!(state, State::Waiting { .. } | State::Fetching { .. } | State::Done(_)) {
+            self.held.clear();
+        }
+        self.state = state;
+        self.revision += 1;
+    }
+
+    /// Gives up on the attempt that is under way, if there is one.
+    pub(super) fn abort(&mut self) {
+        // One place is enough: an attempt is in flight only once it was polled, and polling takes the last one out.
+        self.pending.abort = self.state.in_flight().or(self.pending.abort);
+    }
+
+    fn verdict(&self, method: Method, outcome: Outcome<'_>) -> Verdict {
+        let jitter = jitter(&self.order, self.tries.retries);
+        self.config.retry.verdict(self.now, method, outcome, self.tries, jitter)
+    }
+
+    fn retrying(&mut self, after: Duration, at: Timestamp, reason: RetryReason) {
+        self.notice(Notice::Retrying { at, after, retry: self.tries.retries, reason });
+    }
+
+    /// Keeps one notice of each kind, the newest.
+    fn notice(&mut self, notice: Notice) {
+        let kind = core::mem::discriminant(&notice);
+        self.pending.notices.retain(|older| core::mem::discriminant(older) != kind);
+        self.pending.notices.push(notice);
+    }
+
+    fn next_call(&mut self) -> CallId {
+        let call = CallId(self.next_call);
+        self.next_call += 1;
+        call
+    }
+
+    /// A moment in the future, even for a duration of zero.
+    pub(super) fn after(&self, duration: Duration) -> Timestamp {
+        self.now.saturating_add(duration.max(Duration::from_millis(1)))
+    }
+}
+
+/// A number that differs from job to job and from retry to retry, and is the same after a restore.
+fn jitter(order: &Order, retry: u32) -> u64 {
+    let mut hash = Sha256::new();
+    hash.update(order.callback_with_token().as_str());
+    for id in order.ids() {
+        hash.update(id.as_str());
+    }
+    hash.update(retry.to_le_bytes());
+    let digest: [u8; 32] = hash.finalize().into();
+    digest.first_chunk().map_or(0, |first| u64::from_le_bytes(*first))
+}
+
+fn host(event: &NewExport) -> Box<str> {
+    event.archive_url.parse::<crate::http::Url>().map(|url| url.host().into()).unwrap_or_default()
+}
+
+fn shown(reason: &str) -> Box<str> {
+    excerpt(reason.as_bytes(), MAX_REASON).into()
+}
+
+/// The most events without a token that a job holds before its answer is there.
+pub(super) const MAX_HELD: usize = 16;
+
+const MAX_REASON: usize = 200;

@@ -1,0 +1,193 @@
+//! The three date forms of RFC 9110, §5.6.7: `Retry-After` may hold any of them.
+//!
+//! `httpdate` forces std and jiff reads one form of the three, so this is our own; `httpdate` is
+//! the oracle of its tests.
+
+use core::time::Duration;
+
+use crate::Timestamp;
+
+/// Reads an HTTP date: IMF-fixdate, RFC 850 or asctime, always in GMT.
+///
+/// `None` if it is none of them, is before 1970 or after 9999. The weekday is not compared with the
+/// date. A two-digit year (RFC 850) more than 50 years after `now` is one of the century before, as
+/// the RFC wants it.
+///
+/// ```
+/// # use abyssale_core::{http::parse_http_date, Timestamp};
+/// let date = parse_http_date(b"Sun, 06 Nov 1994 08:49:37 GMT", Timestamp::default());
+/// assert_eq!(date, Some(Timestamp::from_secs(784_111_777)));
+/// ```
+pub fn parse_http_date(value: &[u8], now: Timestamp) -> Option<Timestamp> {
+    let text = str::from_utf8(value).ok()?;
+    let (year, month, day, time) =
+        imf_fixdate(text).or_else(|| rfc850(text, now)).or_else(|| asctime(text))?;
+    let second_of_day = time_of_day(time)?;
+    let days = days_since_epoch(year, month, day)?;
+    Some(Timestamp::from_secs(days.checked_mul(DAY)?.checked_add(second_of_day)?))
+}
+
+type Fields<'a> = (u64, u64, u64, &'a str);
+
+/// `Sun, 06 Nov 1994 08:49:37 GMT`
+fn imf_fixdate(text: &str) -> Option<Fields<'_>> {
+    let (weekday, rest) = text.split_once(", ")?;
+    let mut words = rest.split(' ');
+    let day = digits(words.next()?, 2)?;
+    let month = month(words.next()?)?;
+    let year = digits(words.next()?, 4)?;
+    let time = words.next()?;
+    (SHORT_DAYS.contains(&weekday) && words.next() == Some("GMT") && words.next().is_none())
+        .then_some((year, month, day, time))
+}
+
+/// `Sunday, 06-Nov-94 08:49:37 GMT`
+fn rfc850(text: &str, now: Timestamp) -> Option<Fields<'_>> {
+    let (weekday, rest) = text.split_once(", ")?;
+    let mut words = rest.split(' ');
+    let mut date = words.next()?.split('-');
+    let day = digits(date.next()?, 2)?;
+    let month = month(date.next()?)?;
+    let two_digits = digits(date.next()?, 2)?;
+    let time = words.next()?;
+    let this_year = year_of(now);
+    let mut year = this_year - this_year % 100 + two_digits;
+    if year > this_year + 50 {
+        year -= 100;
+    }
+    let whole = date.next().is_none() && words.next() == Some("GMT") && words.next().is_none();
+    (whole && LONG_DAYS.contains(&weekday)).then_some((year, month, day, time))
+}
+
+/// `Sun Nov  6 08:49:37 1994`
+fn asctime(text: &str) -> Option<Fields<'_>> {
+    let (weekday, rest) = text.split_at_checked(3)?;
+    let (month_name, rest) = rest.strip_prefix(' ')?.split_at_checked(3)?;
+    let (day, rest) = rest.strip_prefix(' ')?.split_at_checked(2)?;
+    let (time, year) = rest.strip_prefix(' ')?.split_once(' ')?;
+    let day = match day.strip_prefix(' ') {
+        Some(one_digit) => digits(one_digit, 1)?,
+        None => digits(day, 2)?,
+    };
+    SHORT_DAYS.contains(&weekday).then_some((digits(year, 4)?, month(month_name)?, day, time))
+}
+
+/// Seconds since midnight of `08:49:37`; a leap second counts as the second before it.
+fn time_of_day(text: &str) -> Option<u64> {
+    let mut parts = text.split(':');
+    let mut next = || digits(parts.next()?, 2);
+    let (hour, minute, second) = (next()?, next()?, next()?);
+    let valid = hour < 24 && minute < 60 && second <= 60 && parts.next().is_none();
+    valid.then(|| hour * 3600 + minute * 60 + second.min(59))
+}
+
+/// Days from 1970-01-01 to a date of the Gregorian calendar; `None` if there is no such date.
+fn days_since_epoch(year: u64, month: u64, day: u64) -> Option<u64> {
+    let leap = year.is_multiple_of(4) && (!year.is_multiple_of(100) || year.is_multiple_of(400));
+    let length = match month {
+        2 if leap => 29,
+        2 => 28,
+        4 | 6 | 9 | 11 => 30,
+        _ => 31,
+    };
+    if !(1970..=9999).contains(&year) || !(1..=length).contains(&day) {
+        return None;
+    }
+    // Years are counted from March, so that the leap day is the last one of its year.
+    let (y, m) = if month > 2 { (year, month - 3) } else { (year - 1, month + 9) };
+    let day_of_year = (153 * m + 2) / 5 + day - 1;
+    let days = y * 365 + y / 4 - y / 100 + y / 400 + day_of_year;
+    Some(days - DAYS_BEFORE_EPOCH)
+}
+
+/// The calendar year of a moment, exact to a day around New Year, which the century rule survives.
+fn year_of(now: Timestamp) -> u64 {
+    let days = now.as_secs() / DAY;
+    (1970 + days * 400 / DAYS_IN_400_YEARS).min(9999)
+}
+
+fn month(name: &str) -> Option<u64> {
+    (1..).zip(MONTHS).find(|(_, known)| *known == name).map(|(number, _)| number)
+}
+
+fn digits(text: &str, count: usize) -> Option<u64> {
+    (text.len() == count && text.bytes().all(|b| b.is_ascii_digit())).then(|| text.parse().ok())?
+}
+
+const DAY: u64 = Duration::from_secs(24 * 60 * 60).as_secs();
+const DAYS_IN_400_YEARS: u64 = 146_097;
+/// Days from 0000-03-01 to 1970-01-01.
+const DAYS_BEFORE_EPOCH: u64 = 719_468;
+const MONTHS: [&str; 12] =
+    ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
+const SHORT_DAYS: [&str; 7] = ["Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"];
+const LONG_DAYS: [&str; 7] = ["Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"];
+
+#[cfg(test)]
+mod tests {
+    use std::time::SystemTime;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    extern crate std;
+
+    fn parse(text: &str) -> Option<u64> {
+        parse_http_date(text.as_bytes(), Timestamp::from_secs(1_795_000_000)).map(Timestamp::as_secs)
+    }
+
+    #[test]
+    fn the_three_forms_of_the_rfc_name_the_same_moment() {
+        for text in
+            ["Sun, 06 Nov 1994 08:49:37 GMT", "Sunday, 06-Nov-94 08:49:37 GMT", "Sun Nov  6 08:49:37 1994"]
+        {
+            assert_eq!(parse(text), Some(784_111_777), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_two_digit_year_is_never_more_than_fifty_years_ahead() {
+        let year_2076 = parse("Wed, 01 Jan 2076 00:00:00 GMT").unwrap();
+        assert_eq!(parse("Wednesday, 01-Jan-76 00:00:00 GMT"), Some(year_2076));
+        assert_eq!(parse("Saturday, 01-Jan-77 00:00:00 GMT"), parse("Sat, 01 Jan 1977 00:00:00 GMT"));
+    }
+
+    #[test]
+    fn what_is_no_date_is_refused() {
+        for text in [
+            "",
+            "GMT",
+            "Sun, 06 Nov 1994 08:49:37",
+            "Sun, 06 Nov 1994 24:00:00 GMT",
+            "Sun, 31 Feb 1994 08:49:37 GMT",
+            "Sun, 06 Nov 1969 08:49:37 GMT",
+            "Sun, +6 Nov 1994 08:49:37 GMT",
+            "Sun Nov  6 08:49:37 1994 GMT",
+            "Sun, 06 Nov 1994 08:49:37 UTC",
+            "Sün, 06 Nov 1994 08:49:37 GMT",
+            "\u{661}",
+            "Sun Nov é6 08:49:37 1994",
+        ] {
+            assert_eq!(parse(text), None, "{text:?}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn every_second_reads_as_httpdate_writes_it(secs in 0u64..253_402_300_799) {
+            let moment = SystemTime::UNIX_EPOCH + Duration::from_secs(secs);
+            prop_assert_eq!(parse(&httpdate::fmt_http_date(moment)), Some(secs));
+        }
+
+        #[test]
+        fn nothing_panics(value: alloc::vec::Vec<u8>, now: u64) {
+            let _ = parse_http_date(&value, Timestamp::from_millis(now));
+        }
+
+        #[test]
+        fn near_misses_do_not_panic(text in "(Sun|Sunday),? [ 0-9]{2}[ -]Nov[ -][0-9]{2,4} [0-9:]{8} ?(GMT)?", now: u64) {
+            let _ = parse_http_date(text.as_bytes(), Timestamp::from_millis(now));
+        }
+    }
+}

@@ -1,0 +1,81 @@
+//! Looking up header fields, whatever collection they live in.
+
+use alloc::vec::Vec;
+
+/// The header fields of a message, looked up by name.
+///
+/// Names are compared without regard to case. Implemented for slices, arrays and vectors of
+/// pairs, for `()` (no headers at all) and, with the feature `http`, for `http::HeaderMap`.
+///
+/// ```
+/// # use abyssale_core::http::Headers;
+/// let headers = [("Retry-After", "2"), ("Content-Type", "application/json")];
+/// assert_eq!(headers.first("retry-after"), Some(&b"2"[..]));
+/// assert_eq!(headers.nth("retry-after", 1), None);
+/// ```
+pub trait Headers {
+    /// The value of the field `name` at place `n`, counted from 0 among the fields of that name.
+    fn nth(&self, name: &str, n: usize) -> Option<&[u8]>;
+
+    /// The first value of the field `name`.
+    fn first(&self, name: &str) -> Option<&[u8]> {
+        self.nth(name, 0)
+    }
+
+    /// The only value of the field `name`: `None` if it is absent or there are several.
+    fn only(&self, name: &str) -> Option<&[u8]> {
+        self.first(name).filter(|_| self.nth(name, 1).is_none())
+    }
+}
+
+impl Headers for () {
+    fn nth(&self, _: &str, _: usize) -> Option<&[u8]> {
+        None
+    }
+}
+
+impl<N: AsRef<str>, V: AsRef<[u8]>> Headers for [(N, V)] {
+    fn nth(&self, name: &str, n: usize) -> Option<&[u8]> {
+        let mut found = self.iter().filter(|(field, _)| field.as_ref().eq_ignore_ascii_case(name));
+        found.nth(n).map(|(_, value)| value.as_ref())
+    }
+}
+
+impl<N: AsRef<str>, V: AsRef<[u8]>, const LEN: usize> Headers for [(N, V); LEN] {
+    fn nth(&self, name: &str, n: usize) -> Option<&[u8]> {
+        self.as_slice().nth(name, n)
+    }
+}
+
+impl<N: AsRef<str>, V: AsRef<[u8]>> Headers for Vec<(N, V)> {
+    fn nth(&self, name: &str, n: usize) -> Option<&[u8]> {
+        self.as_slice().nth(name, n)
+    }
+}
+
+impl<H: Headers + ?Sized> Headers for &H {
+    fn nth(&self, name: &str, n: usize) -> Option<&[u8]> {
+        (**self).nth(name, n)
+    }
+}
+
+#[cfg(feature = "http")]
+impl Headers for ::http::HeaderMap {
+    fn nth(&self, name: &str, n: usize) -> Option<&[u8]> {
+        self.get_all(name).iter().nth(n).map(::http::HeaderValue::as_bytes)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_refuses_a_repeated_field() {
+        let headers = [("a", "1"), ("A", "2"), ("b", "3")];
+        assert_eq!(headers.only("a"), None);
+        assert_eq!(headers.nth("a", 1), Some(&b"2"[..]));
+        assert_eq!(headers.only("B"), Some(&b"3"[..]));
+        assert_eq!(().first("a"), None);
+    }
+}

@@ -1,0 +1,299 @@
+//! The identifiers of the protocol, checked once and valid for ever after.
+
+use alloc::{boxed::Box, string::String};
+use core::{fmt, str::FromStr};
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+use thiserror::Error;
+
+use crate::excerpt::{excerpt, write_excerpt};
+
+/// The id of a banner: 36 ASCII characters, a UUID in hyphenated form, kept as it was given.
+///
+/// The service has refused others with `Length must be 36.`, and newer versions of it with 404.
+///
+/// ```
+/// # use abyssale_core::BannerId;
+/// let id: BannerId = "64238d01-d402-474b-8c2d-fbc957e9d290".parse()?;
+/// assert_eq!(id.as_str(), "64238d01-d402-474b-8c2d-fbc957e9d290");
+/// assert!("64238d01".parse::<BannerId>().is_err());
+/// # Ok::<(), abyssale_core::InvalidBannerId>(())
+/// ```
+#[derive(Clone, Copy, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub struct BannerId([u8; Self::LEN]);
+
+impl BannerId {
+    /// The length of every banner id, in characters and in bytes.
+    pub const LEN: usize = 36;
+
+    /// The id as it was given.
+    pub fn as_str(&self) -> &str {
+        // Only ASCII gets in, so this is always text; an empty string is unreachable.
+        str::from_utf8(&self.0).unwrap_or_default()
+    }
+}
+
+impl FromStr for BannerId {
+    type Err = InvalidBannerId;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let invalid = |reason| InvalidBannerId { given: excerpt(text.as_bytes(), MAX_SHOWN).into(), reason };
+        let length = text.chars().count();
+        if length != Self::LEN {
+            return Err(invalid(InvalidBannerIdReason::Length(length)));
+        }
+        let misfit = |(i, c): (usize, char)| match i {
+            8 | 13 | 18 | 23 => c != '-',
+            _ => !c.is_ascii_hexdigit(),
+        };
+        if let Some(at) = text.chars().enumerate().position(misfit) {
+            return Err(invalid(InvalidBannerIdReason::NotAUuid { at }));
+        }
+        <[u8; Self::LEN]>::try_from(text.as_bytes())
+            .map(Self)
+            .map_err(|_| invalid(InvalidBannerIdReason::NotAUuid { at: 0 }))
+    }
+}
+
+impl TryFrom<&str> for BannerId {
+    type Error = InvalidBannerId;
+
+    fn try_from(text: &str) -> Result<Self, Self::Error> {
+        text.parse()
+    }
+}
+
+impl TryFrom<&String> for BannerId {
+    type Error = InvalidBannerId;
+
+    fn try_from(text: &String) -> Result<Self, Self::Error> {
+        text.parse()
+    }
+}
+
+impl TryFrom<String> for BannerId {
+    type Error = InvalidBannerId;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        text.parse()
+    }
+}
+
+impl TryFrom<&BannerId> for BannerId {
+    type Error = InvalidBannerId;
+
+    fn try_from(id: &BannerId) -> Result<Self, Self::Error> {
+        Ok(*id)
+    }
+}
+
+impl From<core::convert::Infallible> for InvalidBannerId {
+    fn from(never: core::convert::Infallible) -> Self {
+        match never {}
+    }
+}
+
+impl AsRef<str> for BannerId {
+    fn as_ref(&self) -> &str {
+        self.as_str()
+    }
+}
+
+impl fmt::Debug for BannerId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "BannerId({})", self.as_str())
+    }
+}
+
+impl fmt::Display for BannerId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+impl Serialize for BannerId {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.as_str())
+    }
+}
+
+impl<'de> Deserialize<'de> for BannerId {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer)?.parse().map_err(de::Error::custom)
+    }
+}
+
+/// A text is not a banner id.
+#[derive(Clone, Debug, Eq, Error, PartialEq)]
+#[error("{given:?} is not a banner id: {reason}")]
+pub struct InvalidBannerId {
+    given: Box<str>,
+    reason: InvalidBannerIdReason,
+}
+
+impl InvalidBannerId {
+    /// What was given, shortened and with nothing unprintable in it.
+    pub fn given(&self) -> &str {
+        &self.given
+    }
+
+    /// What is wrong with it.
+    pub fn reason(&self) -> InvalidBannerIdReason {
+        self.reason
+    }
+}
+
+/// What is wrong with a text that is not a banner id.
+#[derive(Clone, Copy, Debug, Eq, Error, PartialEq)]
+#[non_exhaustive]
+pub enum InvalidBannerIdReason {
+    /// It has this many characters instead of 36.
+    #[error("it must be a UUID of 36 characters, such as 64238d01-d402-474b-8c2d-fbc957e9d290, and has {0}")]
+    Length(usize),
+    /// It has 36 characters, but is no UUID in hyphenated form.
+    #[error("it must be a UUID such as 64238d01-d402-474b-8c2d-fbc957e9d290, which it leaves at character {}", at + 1)]
+    NotAUuid {
+        /// The place of the first character that does not fit, counted from 0.
+        at: usize,
+    },
+}
+
+/// The id of an export, given by the service when it accepts one.
+///
+/// It is opaque: documented as a UUID, taken as any 1 to 128 visible ASCII characters.
+#[derive(Clone, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize)]
+#[serde(transparent)]
+pub struct ExportId(Box<str>);
+
+impl ExportId {
+    /// The longest id that is accepted, in bytes.
+    pub const MAX_LEN: usize = 128;
+
+    /// The id as the service spelled it.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for ExportId {
+    type Err = InvalidExportId;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let visible = text.bytes().all(|b| b.is_ascii_graphic());
+        if text.is_empty() || text.len() > Self::MAX_LEN || !visible {
+            return Err(InvalidExportId { given: excerpt(text.as_bytes(), MAX_SHOWN).into() });
+        }
+        Ok(Self(text.into()))
+    }
+}
+
+impl AsRef<str> for ExportId {
+    fn as_ref(&self) -> &str {
+        self.as_str()
+    }
+}
+
+impl fmt::Debug for ExportId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "ExportId({})", self.as_str())
+    }
+}
+
+impl fmt::Display for ExportId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+impl<'de> Deserialize<'de> for ExportId {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer)?.parse().map_err(de::Error::custom)
+    }
+}
+
+/// A text is not an export id.
+#[derive(Clone, Debug, Eq, Error, PartialEq)]
+#[error("{given:?} is not an export id: 1 to 128 visible ASCII characters are expected")]
+pub struct InvalidExportId {
+    given: Box<str>,
+}
+
+/// The id of a delivery: the same on every attempt of one delivery, for logs only.
+///
+/// It is not covered by the signature, so nothing may be decided by it.
+#[derive(Clone, Copy, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub struct DeliveryId([u8; Self::LEN]);
+
+impl DeliveryId {
+    /// The length of every delivery id: 64 lowercase hexadecimal digits.
+    pub const LEN: usize = 64;
+
+    /// Reads the value of `X-Abyssale-Delivery-Id`; `None` unless it is 64 lowercase hexadecimal digits.
+    pub fn from_header(value: &[u8]) -> Option<Self> {
+        let digits = <[u8; Self::LEN]>::try_from(value).ok()?;
+        digits.iter().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f')).then_some(Self(digits))
+    }
+
+    /// The id's 64 digits.
+    pub fn as_str(&self) -> &str {
+        str::from_utf8(&self.0).unwrap_or_default()
+    }
+}
+
+impl fmt::Debug for DeliveryId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "DeliveryId({})", self.as_str())
+    }
+}
+
+impl fmt::Display for DeliveryId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write_excerpt(f, self.as_str(), Self::LEN)
+    }
+}
+
+/// The most characters of a refused text that an error shows.
+const MAX_SHOWN: usize = 64;
+
+#[cfg(test)]
+mod tests {
+    use alloc::string::ToString;
+
+    use super::*;
+
+    #[test]
+    fn a_banner_id_is_kept_as_given() {
+        for given in ["64238d01-d402-474b-8c2d-fbc957e9d290", "64238D01-D402-474B-8C2D-FBC957E9D290"] {
+            assert_eq!(given.parse::<BannerId>().unwrap().to_string(), given);
+        }
+    }
+
+    #[test]
+    fn a_refused_banner_id_says_what_is_wrong_with_it() {
+        let refused = |text: &str| text.parse::<BannerId>().unwrap_err().to_string();
+        assert!(refused("x").starts_with(r#""x" is not a banner id: it must be a UUID of 36 characters"#));
+        assert!(refused("x").ends_with("and has 1"));
+        assert!(refused("64238d01-d402-474b-8c2d-fbc957e9d29z").ends_with("at character 36"));
+        // 36 bytes, but not 36 characters; 36 characters, but not 36 bytes.
+        assert!(refused(&"é".repeat(18)).contains("has 18"));
+        assert!(refused(&"é".repeat(36)).ends_with("at character 1"));
+        assert!(refused(&"x".repeat(100_000)).len() < 200);
+    }
+
+    #[test]
+    fn an_export_id_is_opaque_but_bounded() {
+        assert!("54e62358-2656-455c-afd7-66d5ed3dd581".parse::<ExportId>().is_ok());
+        assert!("export_1".parse::<ExportId>().is_ok());
+        for refused in ["", "a b", "a\n", "é"] {
+            assert!(refused.parse::<ExportId>().is_err(), "{refused:?}");
+        }
+        assert!("x".repeat(129).parse::<ExportId>().is_err());
+    }
+
+    #[test]
+    fn a_delivery_id_is_64_lowercase_hexadecimal_digits() {
+        assert!(DeliveryId::from_header(&[b'a'; 64]).is_some());
+        assert!(DeliveryId::from_header(&[b'A'; 64]).is_none());
+        assert!(DeliveryId::from_header(&[b'a'; 63]).is_none());
+    }
+}

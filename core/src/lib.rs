@@ -1,0 +1,65 @@
+//! The protocol of Abyssale exports, without I/O: bytes and time in, requests and facts out.
+//!
+//! Abyssale renders marketing images; an export packs some of them into one ZIP. That takes a
+//! request, then waiting for a webhook, then a download. This crate knows all of it and performs
+//! none of it: it names no socket, file, thread, clock, environment variable or random source.
+//!
+//! | to | use |
+//! |---|---|
+//! | carry out one export on any runtime | [`Export`], and the loop in [`export`] |
+//! | ask for an export, and no more | [`Endpoint::create_export`], [`ExportAccepted::parse`] |
+//! | check and read a delivery | [`webhook::Hook`], or [`webhook::Verifier`] alone |
+//! | understand a refusal | [`ApiError`], [`validation`] |
+//!
+//! The crates `abyssale-blocking` (threads, ureq) and `abyssale-async` (tokio, hyper) are built on it;
+//! most programs want one of those.
+#![no_std]
+
+extern crate alloc;
+#[cfg(test)]
+extern crate std;
+
+pub mod archive;
+pub mod download;
+mod error;
+mod excerpt;
+pub mod export;
+pub mod exports;
+pub mod http;
+mod id;
+mod json;
+mod order;
+mod request;
+mod response;
+pub mod retry;
+mod secret;
+mod time;
+mod token;
+pub mod validation;
+pub mod webhook;
+
+// The public interface: what most users need stands at the top, the rest in its module.
+pub use self::{
+    archive::ArchivePolicy,
+    error::{ApiError, ErrorId, RawBody},
+    export::{
+        CallId, Config, Disposition, Export, Failure, Finished, Input, Notice, Output, RestoreError, Sent,
+        Snapshot, UnknownOutcome,
+    },
+    exports::{Exports, JobId},
+    id::{BannerId, DeliveryId, ExportId, InvalidBannerId, InvalidBannerIdReason, InvalidExportId},
+    order::{Goal, InvalidOrder, Order},
+    request::{Endpoint, InvalidEndpoint},
+    response::{
+        ExportAccepted, MAX_ANSWER, RateLimit, ResponseError, RetryAfter, SigningSecretState,
+        UnexpectedAnswer,
+    },
+    secret::{ApiKey, InvalidSecret, SigningSecret},
+    time::Timestamp,
+    token::{InvalidToken, Token, TokenPlacement},
+};
+
+/// The README's example, compiled.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -1,0 +1,234 @@
+//! What is asked for: banner ids, and the address that is to be called when they are packed.
+
+use alloc::vec::Vec;
+use core::fmt;
+
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+
+use crate::{
+    BannerId, InvalidBannerId, Token, TokenPlacement,
+    http::{InvalidUrl, Url},
+};
+
+/// An order for one archive.
+///
+/// The callback is optional on the wire and required here: there is no endpoint that tells how an
+/// export fares, so without a callback its result could never be fetched.
+///
+/// ```
+/// # use abyssale_core::Order;
+/// let order = Order::new(["64238d01-d402-474b-8c2d-fbc957e9d290"], "https://hooks.example.com/abyssale")?;
+/// assert_eq!(order.ids().len(), 1);
+/// # Ok::<(), abyssale_core::InvalidOrder>(())
+/// ```
+#[derive(Clone, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(try_from = "Parts", into = "Parts")]
+pub struct Order {
+    ids: Vec<BannerId>,
+    callback: Url,
+    token: Option<(Token, TokenPlacement)>,
+    goal: Goal,
+    /// What is sent: `callback`, with the token in it.
+    callback_sent: Url,
+}
+
+impl Order {
+    /// Checks the ids and the callback, an absolute `http` or `https` address.
+    ///
+    /// The ids are sent in this order and as often as they are given. No maximum number of them is
+    /// documented.
+    pub fn new<I>(ids: I, callback: &str) -> Result<Self, InvalidOrder>
+    where
+        I: IntoIterator,
+        I::Item: TryInto<BannerId, Error: Into<InvalidBannerId>>,
+    {
+        let ids = ids.into_iter().enumerate().map(|(index, id)| {
+            id.try_into().map_err(|error| InvalidOrder::Id { index, source: error.into() })
+        });
+        let ids = ids.collect::<Result<Vec<_>, _>>()?;
+        if ids.is_empty() {
+            return Err(InvalidOrder::NoIds);
+        }
+        let callback = callback.parse::<Url>()?;
+        Ok(Self { ids, callback_sent: callback.clone(), callback, token: None, goal: Goal::default() })
+    }
+
+    /// The same order with a correlation token in its callback address, which should be one of its own.
+    ///
+    /// Without one, an export whose answer is lost cannot be told from one that never was.
+    pub fn with_token(mut self, token: Token, placement: TokenPlacement) -> Result<Self, InvalidOrder> {
+        let sent = match &placement {
+            TokenPlacement::PathSegment => self.callback.with_path_segment(token.as_str()),
+            TokenPlacement::QueryParameter(name) => self.callback.with_query_parameter(name, token.as_str()),
+        };
+        self.callback_sent = sent.ok_or(InvalidOrder::TokenPlacement)?;
+        self.token = Some((token, placement));
+        Ok(self)
+    }
+
+    /// The same order, carried out as far as this. [`Goal::Archive`] unless set.
+    #[must_use]
+    pub fn with_goal(mut self, goal: Goal) -> Self {
+        self.goal = goal;
+        self
+    }
+
+    /// The banners, in the order they are asked for: at least one.
+    pub fn ids(&self) -> &[BannerId] {
+        &self.ids
+    }
+
+    /// The address that is called, without the token.
+    pub fn callback(&self) -> &Url {
+        &self.callback
+    }
+
+    /// The address that is called, as the service is told it.
+    pub fn callback_with_token(&self) -> &Url {
+        &self.callback_sent
+    }
+
+    /// The correlation token, if the order has one.
+    pub fn token(&self) -> Option<&Token> {
+        self.token.as_ref().map(|(token, _)| token)
+    }
+
+    /// How far it is carried out.
+    pub fn goal(&self) -> Goal {
+        self.goal
+    }
+}
+
+/// Leaves out the address that is sent, which holds the whole token.
+impl fmt::Debug for Order {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Order")
+            .field("ids", &self.ids)
+            .field("callback", &self.callback)
+            .field("token", &self.token)
+            .field("goal", &self.goal)
+            .finish_non_exhaustive()
+    }
+}
+
+/// How far an order is carried out.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Goal {
+    /// Until the service has taken it; the event is somebody else's concern.
+    Acceptance,
+    /// Until the event has told where the archive is.
+    Event,
+    /// Until the archive is here.
+    #[default]
+    Archive,
+}
+
+/// An order cannot be made of what was given.
+#[derive(Clone, Debug, Eq, Error, PartialEq)]
+#[non_exhaustive]
+pub enum InvalidOrder {
+    /// There is no id.
+    #[error("an export needs at least one banner id")]
+    NoIds,
+    /// An id is not a banner id.
+    #[error("ids[{index}]: {source}")]
+    Id {
+        /// Its place among the ids, counted from 0.
+        index: usize,
+        /// What is wrong with it.
+        source: InvalidBannerId,
+    },
+    /// The callback is not an address that can be called.
+    #[error("callback: {0}")]
+    Callback(#[from] InvalidUrl),
+    /// The callback has no room for the token, or the parameter's name is not one.
+    #[error("the correlation token does not fit into the callback address")]
+    TokenPlacement,
+}
+
+/// The serialised form: what cannot be derived from the rest.
+#[derive(Clone, Deserialize, Serialize)]
+struct Parts {
+    ids: Vec<BannerId>,
+    callback: Url,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    token: Option<(Token, TokenPlacement)>,
+    #[serde(default)]
+    goal: Goal,
+}
+
+impl From<Order> for Parts {
+    fn from(Order { ids, callback, token, goal, .. }: Order) -> Self {
+        Self { ids, callback, token, goal }
+    }
+}
+
+impl TryFrom<Parts> for Order {
+    type Error = InvalidOrder;
+
+    fn try_from(Parts { ids, callback, token, goal }: Parts) -> Result<Self, Self::Error> {
+        let order = Self::new(ids, callback.as_str())?.with_goal(goal);
+        match token {
+            Some((token, placement)) => order.with_token(token, placement),
+            None => Ok(order),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use alloc::string::ToString;
+
+    use super::*;
+
+    const ID: &str = "64238d01-d402-474b-8c2d-fbc957e9d290";
+    const CALLBACK: &str = "https://hooks.example.com/abyssale";
+
+    #[test]
+    fn an_order_names_what_is_wrong_with_it() {
+        let refused =
+            |ids: &[&str], callback| Order::new(ids.iter().copied(), callback).unwrap_err().to_string();
+        assert_eq!(refused(&[], CALLBACK), "an export needs at least one banner id");
+        assert!(refused(&[ID, "x"], CALLBACK).starts_with(r#"ids[1]: "x" is not a banner id"#));
+        assert!(refused(&[ID], "ftp://h").contains("must begin with https:// or http://"));
+    }
+
+    #[test]
+    fn the_token_stands_where_it_was_told_to() {
+        let token = Token::from_random([7; 16]);
+        let sent = |placement| {
+            let order = Order::new([ID], CALLBACK).unwrap().with_token(token, placement)?;
+            Ok::<_, InvalidOrder>(order.callback_with_token().as_str().to_string())
+        };
+        let digits = token.as_str();
+        assert_eq!(sent(TokenPlacement::PathSegment).unwrap(), [CALLBACK, "/", digits].concat());
+        assert_eq!(
+            sent(TokenPlacement::QueryParameter("t".into())).unwrap(),
+            [CALLBACK, "?t=", digits].concat()
+        );
+        assert_eq!(sent(TokenPlacement::QueryParameter("a&b".into())), Err(InvalidOrder::TokenPlacement));
+    }
+
+    #[test]
+    fn debug_shows_a_token_no_further_than_the_token_does() {
+        let token = Token::from_random([7; 16]);
+        let order =
+            Order::new([ID], CALLBACK).unwrap().with_token(token, TokenPlacement::PathSegment).unwrap();
+        let shown = alloc::format!("{order:?}");
+        assert!(shown.contains("Token(070707…)") && !shown.contains(token.as_str()), "{shown}");
+    }
+
+    #[test]
+    fn an_order_survives_serialisation() {
+        let order = Order::new([ID], CALLBACK).unwrap();
+        let with_token =
+            order.clone().with_token(Token::from_random([7; 16]), TokenPlacement::PathSegment).unwrap();
+        for order in [order, with_token] {
+            let json = serde_json::to_string(&order).unwrap();
+            assert_eq!(serde_json::from_str::<Order>(&json).unwrap(), order);
+        }
+    }
+}

@@ -1,0 +1,298 @@
+//! What the service answers: an accepted export, the state of the signing secret, or a refusal.
+//!
+//! Every answer is judged by its status first: 2xx is read as what was asked for, everything else,
+//! redirects included, is an [`ApiError`].
+
+use alloc::string::String;
+use core::{fmt, time::Duration};
+
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+
+use crate::{
+    ApiError, ExportId, SigningSecret, Timestamp,
+    excerpt::excerpt,
+    http::{Headers, parse_http_date},
+    json,
+};
+
+/// The service has accepted an export; its `NewExport` event will be sent.
+#[derive(Clone, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub struct ExportAccepted {
+    /// The id that the event will name.
+    pub export_id: ExportId,
+    /// What the headers say of the request budget.
+    pub rate_limit: Option<RateLimit>,
+}
+
+impl ExportAccepted {
+    /// Reads the answer to [`Endpoint::create_export`](crate::Endpoint::create_export).
+    ///
+    /// The body should be cut off at [`MAX_ANSWER`] bytes before it comes here.
+    pub fn parse(status: u16, headers: &dyn Headers, body: &[u8]) -> Result<Self, ResponseError> {
+        #[derive(Deserialize)]
+        struct Answer {
+            export_id: ExportId,
+        }
+        let Answer { export_id } = read(status, headers, body)?;
+        Ok(Self { export_id, rate_limit: RateLimit::from_headers(headers) })
+    }
+}
+
+/// The workspace's signing secret, as the three signing-secret requests answer it.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct SigningSecretState {
+    /// The secret that signs from now on.
+    pub secret: SigningSecret,
+    /// When it was made.
+    pub created_at: Option<Timestamp>,
+    /// When it last replaced another one, if ever.
+    pub rotated_at: Option<Timestamp>,
+    /// Until when the secret before it signs along, if it does.
+    pub previous_secret_expires_at: Option<Timestamp>,
+}
+
+impl SigningSecretState {
+    /// Reads the answer to a signing-secret request.
+    pub fn parse(status: u16, headers: &dyn Headers, body: &[u8]) -> Result<Self, ResponseError> {
+        #[derive(Deserialize)]
+        struct Answer {
+            secret: String,
+            #[serde(default)]
+            created_at_ts: Option<u64>,
+            #[serde(default)]
+            rotated_at_ts: Option<u64>,
+            #[serde(default)]
+            previous_secret_expires_at_ts: Option<u64>,
+        }
+        let answer: Answer = read(status, headers, body).map_err(ResponseError::without_body)?;
+        let moment = |secs: Option<u64>| secs.map(Timestamp::from_secs);
+        Ok(Self {
+            secret: SigningSecret::new(answer.secret).map_err(|_| UnexpectedAnswer {
+                status,
+                reason: "its secret cannot be a signing secret".into(),
+                body: String::new(),
+            })?,
+            created_at: moment(answer.created_at_ts),
+            rotated_at: moment(answer.rotated_at_ts),
+            previous_secret_expires_at: moment(answer.previous_secret_expires_at_ts),
+        })
+    }
+}
+
+/// A request did not get the answer that it was made for.
+#[derive(Clone, Debug, Eq, Error, PartialEq)]
+#[non_exhaustive]
+pub enum ResponseError {
+    /// The service, or something before it, refused.
+    #[error(transparent)]
+    Api(#[from] ApiError),
+    /// The status says yes, but the body is not what was asked for.
+    #[error(transparent)]
+    Unexpected(#[from] UnexpectedAnswer),
+}
+
+impl ResponseError {
+    /// For answers that hold a secret when all is well, and so may hold one now.
+    fn without_body(self) -> Self {
+        match self {
+            Self::Unexpected(answer) => Self::Unexpected(UnexpectedAnswer {
+                // serde_json quotes the offending value in some of its reasons.
+                reason: "it is not a signing secret's state".into(),
+                body: String::new(),
+                ..answer
+            }),
+            api @ Self::Api(_) => api,
+        }
+    }
+}
+
+/// A 2xx answer that cannot be read as what was asked for.
+#[derive(Clone, Debug, Deserialize, Eq, Error, PartialEq, Serialize)]
+#[error("the answer with status {status} cannot be read: {reason}{}{body}", if body.is_empty() { "" } else { ": " })]
+pub struct UnexpectedAnswer {
+    status: u16,
+    reason: String,
+    body: String,
+}
+
+impl UnexpectedAnswer {
+    /// The status of the answer: 200 to 299.
+    pub fn status(&self) -> u16 {
+        self.status
+    }
+
+    /// The beginning of the body, at most 200 characters, with nothing unprintable in it.
+    pub fn body_excerpt(&self) -> &str {
+        &self.body
+    }
+}
+
+/// The request budget, as the headers of 200 and 429 answers tell it.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[non_exhaustive]
+pub struct RateLimit {
+    /// `X-RateLimit-Limit`: requests in a window.
+    pub limit: Option<u64>,
+    /// `X-RateLimit-Remaining`: requests left in this window.
+    pub remaining: Option<u64>,
+    /// `X-RateLimit-Reset`: when the next window begins.
+    pub reset: Option<Timestamp>,
+}
+
+impl RateLimit {
+    /// Reads the three headers; `None` if none of them holds a number.
+    pub fn from_headers(headers: &dyn Headers) -> Option<Self> {
+        let number = |name| headers.first(name).and_then(decimal);
+        let limit = Self {
+            limit: number("x-ratelimit-limit"),
+            remaining: number("x-ratelimit-remaining"),
+            reset: number("x-ratelimit-reset").map(Timestamp::from_secs),
+        };
+        (limit.limit.is_some() || limit.remaining.is_some() || limit.reset.is_some()).then_some(limit)
+    }
+}
+
+/// When to come back, as `Retry-After` tells it.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RetryAfter {
+    /// After this long.
+    Delay(Duration),
+    /// Not before this moment.
+    At(Timestamp),
+}
+
+impl RetryAfter {
+    /// Reads `Retry-After`: whole seconds or an HTTP date; `None` if it is absent or neither.
+    pub fn from_headers(headers: &dyn Headers) -> Option<Self> {
+        let value = headers.first("retry-after")?.trim_ascii();
+        match decimal(value) {
+            Some(secs) => Some(Self::Delay(Duration::from_secs(secs))),
+            // No clock here: a two-digit year is read as one of this century, as RFC 850 dates are extinct.
+            None => parse_http_date(value, Timestamp::default()).map(Self::At),
+        }
+    }
+
+    /// How long that is from `now`; zero if the moment has passed.
+    pub fn delay(self, now: Timestamp) -> Duration {
+        match self {
+            Self::Delay(delay) => delay,
+            Self::At(moment) => moment.saturating_duration_since(now),
+        }
+    }
+}
+
+impl fmt::Display for RetryAfter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Delay(delay) => write!(f, "in {} s", delay.as_secs()),
+            Self::At(moment) => write!(f, "at {} (Unix seconds)", moment.as_secs()),
+        }
+    }
+}
+
+fn read<'a, T: Deserialize<'a>>(
+    status: u16,
+    headers: &dyn Headers,
+    body: &'a [u8],
+) -> Result<T, ResponseError> {
+    if !(200..300).contains(&status) {
+        return Err(ApiError::parse(status, headers, body).into());
+    }
+    json::object(body).map_err(|error| {
+        let reason = excerpt(alloc::string::ToString::to_string(&error).as_bytes(), MAX_REASON);
+        UnexpectedAnswer { status, reason, body: excerpt(body, MAX_EXCERPT) }.into()
+    })
+}
+
+/// Digits and nothing else: no sign, no blank, no fraction.
+fn decimal(value: &[u8]) -> Option<u64> {
+    let digits =
+        str::from_utf8(value).ok().filter(|t| !t.is_empty() && t.bytes().all(|b| b.is_ascii_digit()))?;
+    // A figure beyond u64 is as good as never.
+    Some(digits.parse().unwrap_or(u64::MAX))
+}
+
+/// The most bytes of an answer that are worth reading: 1 MiB. An accepted export takes about 100.
+pub const MAX_ANSWER: usize = 1 << 20;
+
+const MAX_EXCERPT: usize = 200;
+const MAX_REASON: usize = 120;
+
+#[cfg(test)]
+mod tests {
+    use alloc::{format, string::ToString};
+
+    use super::*;
+
+    #[test]
+    fn an_accepted_export_is_read_with_and_without_a_version() {
+        for body in [
+            &br#"{"export_id": "54e62358-2656-455c-afd7-66d5ed3dd581"}"#[..],
+            br#"{"version":"v2026-10-21","export_id":"54e62358-2656-455c-afd7-66d5ed3dd581","new":[{}]}"#,
+        ] {
+            let accepted = ExportAccepted::parse(200, &[("X-RateLimit-Remaining", "9")], body).unwrap();
+            assert_eq!(accepted.export_id.as_str(), "54e62358-2656-455c-afd7-66d5ed3dd581");
+            assert_eq!(accepted.rate_limit.unwrap().remaining, Some(9));
+        }
+    }
+
+    #[test]
+    fn a_yes_that_cannot_be_read_is_not_a_refusal() {
+        for body in [&b""[..], b"<html>", b"{}", br#"{"export_id": 3}"#, br#"{"export_id": "a b"}"#, b"\xff"]
+        {
+            let error = ExportAccepted::parse(200, &(), body).unwrap_err();
+            assert!(matches!(error, ResponseError::Unexpected(_)), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_redirect_is_a_refusal() {
+        assert!(matches!(ExportAccepted::parse(302, &(), b""), Err(ResponseError::Api(_))));
+    }
+
+    #[test]
+    fn the_signing_secret_is_read_and_never_shown() {
+        let body = br#"{"secret": "whsec_hunter2", "created_at_ts": 1755561234, "rotated_at_ts": null,
+            "previous_secret_expires_at_ts": 1755647634}"#;
+        let state = SigningSecretState::parse(200, &(), body).unwrap();
+        assert_eq!(state.secret.expose(), "whsec_hunter2");
+        assert_eq!(state.created_at, Some(Timestamp::from_secs(1_755_561_234)));
+        assert_eq!(
+            (state.rotated_at, state.previous_secret_expires_at),
+            (None, Some(Timestamp::from_secs(1_755_647_634)))
+        );
+        assert!(!format!("{state:?}").contains("hunter2"));
+        for damaged in [
+            &br#"{"secret": "whsec_hunter2" "#[..],
+            br#"{"secret": "whsec hunter2"}"#,
+            br#"["whsec_hunter2"]"#,
+        ] {
+            let error = SigningSecretState::parse(200, &(), damaged).unwrap_err();
+            assert!(!format!("{error} {error:?}").contains("hunter2"), "{error}");
+        }
+    }
+
+    #[test]
+    fn retry_after_is_seconds_or_a_date() {
+        let read = |value: &str| RetryAfter::from_headers(&[("retry-after", value)]);
+        let now = Timestamp::from_secs(784_111_770);
+        assert_eq!(read("2").unwrap().delay(now), Duration::from_secs(2));
+        assert_eq!(read("Sun, 06 Nov 1994 08:49:37 GMT").unwrap().delay(now), Duration::from_secs(7));
+        assert_eq!(read("Sun, 06 Nov 1994 08:49:00 GMT").unwrap().delay(now), Duration::ZERO);
+        assert_eq!(read("99999999999999999999999").unwrap().delay(now), Duration::from_secs(u64::MAX));
+        for nothing in ["", "-1", "1.5", "soon", "1 2"] {
+            assert_eq!(read(nothing), None, "{nothing}");
+        }
+    }
+
+    #[test]
+    fn a_reason_is_bounded_and_printable() {
+        let body = format!(r#"{{"export_id": "\u001b{}"}}"#, "x".repeat(10_000));
+        let shown = ExportAccepted::parse(200, &(), body.as_bytes()).unwrap_err().to_string();
+        assert!(shown.len() < 1000 && !shown.contains('\u{1b}'), "{shown}");
+    }
+}

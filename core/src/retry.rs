@@ -1,0 +1,249 @@
+//! Whether an attempt is worth repeating, and when: pure rules, from `PROTOCOL.md` §3.
+//!
+//! Every answer is judged afresh. Whether it is safe to ask again depends on what *this* attempt came
+//! to, not on the first one: a POST that was throttled once and then met a 5xx is not repeated.
+
+use core::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::{ApiError, ErrorId, Timestamp, http::Method};
+
+/// How patient to be.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub struct RetryPolicy {
+    /// The most retries of one request, 3 by default; 0 turns retries off.
+    pub max_retries: u32,
+    /// The longest `Retry-After` that is waited out, 30 s by default; [`Duration::MAX`] means any.
+    ///
+    /// Cool-offs of about 1,700 s have been seen. Past the bound the refusal is final at once, and
+    /// carries the service's figure.
+    pub max_retry_wait: Duration,
+}
+
+impl Default for RetryPolicy {
+    fn default() -> Self {
+        Self { max_retries: 3, max_retry_wait: Duration::from_secs(30) }
+    }
+}
+
+impl RetryPolicy {
+    /// What to do after an attempt that came to `outcome`, with `tries` behind it.
+    ///
+    /// `jitter` is any random number; the same one gives the same verdict.
+    pub fn verdict(
+        &self,
+        now: Timestamp,
+        method: Method,
+        outcome: Outcome<'_>,
+        tries: Tries,
+        jitter: u64,
+    ) -> Verdict {
+        let wait = match outcome {
+            Outcome::NotSent => Wait::Backoff,
+            Outcome::Lost if method.is_idempotent() => Wait::Backoff,
+            Outcome::Lost => return Verdict::Unknown,
+            Outcome::Refused(error) => match error.status() {
+                429 => match (error.id(), error.retry_delay(now)) {
+                    // No window makes a plan include a feature, whatever the headers say.
+                    (Some(ErrorId::FeatureNotInPlan), _) => return Verdict::Final,
+                    (_, Some(delay)) => Wait::Told(delay),
+                    // The ceiling per second or spent credits: one probe finds out which.
+                    (_, None) if tries.probed => return Verdict::Final,
+                    (_, None) => Wait::Probe,
+                },
+                500.. if !method.is_idempotent() => return Verdict::Unknown,
+                500 | 502..=504 => error.retry_delay(now).map_or(Wait::Backoff, Wait::Told),
+                _ => return Verdict::Final,
+            },
+        };
+        if tries.retries >= self.max_retries {
+            return Verdict::Final;
+        }
+        let (delay, spread) = match wait {
+            Wait::Told(delay) if delay > self.max_retry_wait => return Verdict::Final,
+            Wait::Told(delay) => (delay, SPREAD),
+            Wait::Probe => (PROBE_DELAY, SPREAD),
+            Wait::Backoff => {
+                let delay = Duration::from_secs(1 << tries.retries.min(MAX_DOUBLINGS));
+                (delay, delay / 4)
+            }
+        };
+        let spread = u64::try_from(spread.as_millis()).unwrap_or(u64::MAX);
+        let jitter = Duration::from_millis(jitter % spread.max(1));
+        Verdict::Retry { after: delay.saturating_add(jitter), probe: matches!(wait, Wait::Probe) }
+    }
+}
+
+/// What an attempt came to, when it did not come to what was asked for.
+#[derive(Clone, Copy, Debug)]
+pub enum Outcome<'a> {
+    /// Not a byte of the request can have reached the service.
+    NotSent,
+    /// The request may have reached the service, and there is no answer that could be read.
+    Lost,
+    /// There is an answer, and it is not a yes.
+    Refused(&'a ApiError),
+}
+
+/// What was tried before.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+pub struct Tries {
+    /// How often the request has been repeated.
+    pub retries: u32,
+    /// Whether the one probe that a bare 429 is given has been spent.
+    #[serde(default)]
+    pub probed: bool,
+}
+
+impl Tries {
+    /// One more, after a verdict to retry.
+    #[must_use]
+    pub fn after(self, probe: bool) -> Self {
+        Self { retries: self.retries.saturating_add(1), probed: self.probed || probe }
+    }
+}
+
+/// What to do after an attempt.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Verdict {
+    /// Ask again after a while.
+    Retry {
+        /// How long to wait, counted from now.
+        after: Duration,
+        /// Whether this is the one probe that a bare 429 is given.
+        probe: bool,
+    },
+    /// Asking again does not help, would take too long, or was done often enough.
+    Final,
+    /// What was asked for may have been done; asking again could do it twice.
+    Unknown,
+}
+
+enum Wait {
+    Told(Duration),
+    Probe,
+    Backoff,
+}
+
+/// The gateway's ceiling is per second, so a second clears it.
+const PROBE_DELAY: Duration = Duration::from_secs(1);
+
+/// Keeps many jobs that were told the same moment from coming back in the same millisecond.
+const SPREAD: Duration = Duration::from_millis(100);
+
+/// The longest backoff is 64 s.
+const MAX_DOUBLINGS: u32 = 6;
+
+#[cfg(test)]
+mod tests {
+    use alloc::{format, string::String};
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const POLICY: RetryPolicy = RetryPolicy { max_retries: 3, max_retry_wait: Duration::from_secs(30) };
+    const NOW: Timestamp = Timestamp::from_secs(784_111_770);
+
+    fn error(status: u16, id: &str, retry_after: Option<&str>) -> ApiError {
+        let body = if id.is_empty() { String::new() } else { format!(r#"{{"id":"{id}","message":"m"}}"#) };
+        let headers: alloc::vec::Vec<_> =
+            retry_after.map(|value| ("retry-after", value)).into_iter().collect();
+        ApiError::parse(status, &headers, body.as_bytes())
+    }
+
+    fn post(error: &ApiError, tries: Tries) -> Verdict {
+        POLICY.verdict(NOW, Method::Post, Outcome::Refused(error), tries, 0)
+    }
+
+    fn retry(secs: u64, probe: bool) -> Verdict {
+        Verdict::Retry { after: Duration::from_secs(secs), probe }
+    }
+
+    const FIRST: Tries = Tries { retries: 0, probed: false };
+
+    #[test]
+    fn a_throttled_request_waits_as_long_as_it_is_told() {
+        assert_eq!(post(&error(429, "request_rate_limited", Some("2")), FIRST), retry(2, false));
+        assert_eq!(
+            post(&error(429, "request_rate_limited", Some("Sun, 06 Nov 1994 08:49:37 GMT")), FIRST),
+            retry(7, false)
+        );
+        assert_eq!(post(&error(429, "", Some("30")), FIRST), retry(30, false));
+    }
+
+    #[test]
+    fn a_cool_off_beyond_the_cap_is_final() {
+        let refusal = error(429, "request_rate_limited", Some("1700"));
+        assert_eq!(post(&refusal, FIRST), Verdict::Final);
+        let patient = RetryPolicy { max_retry_wait: Duration::MAX, ..POLICY };
+        let verdict = patient.verdict(NOW, Method::Post, Outcome::Refused(&refusal), FIRST, 0);
+        assert_eq!(verdict, retry(1700, false));
+    }
+
+    #[test]
+    fn a_plan_restriction_is_final_whatever_the_headers_say() {
+        assert_eq!(post(&error(429, "feature_not_in_plan", Some("1")), FIRST), Verdict::Final);
+    }
+
+    #[test]
+    fn a_bare_429_is_probed_once_after_a_second() {
+        for id in ["", "rate_limit_exceeded"] {
+            assert_eq!(post(&error(429, id, None), FIRST), retry(1, true));
+            assert_eq!(post(&error(429, id, None), FIRST.after(true)), Verdict::Final);
+            assert_eq!(post(&error(429, id, None), FIRST.after(false)), retry(1, true));
+        }
+    }
+
+    #[test]
+    fn a_post_that_met_a_5xx_is_not_repeated_even_if_it_was_throttled_before() {
+        for status in [500, 501, 502, 503, 504, 520, 599] {
+            for tries in [FIRST, FIRST.after(false), FIRST.after(true)] {
+                assert_eq!(post(&error(status, "", Some("1")), tries), Verdict::Unknown);
+            }
+        }
+        assert_eq!(POLICY.verdict(NOW, Method::Post, Outcome::Lost, FIRST, 0), Verdict::Unknown);
+    }
+
+    #[test]
+    fn a_get_that_met_a_5xx_is_repeated() {
+        let get = |error: &ApiError| POLICY.verdict(NOW, Method::Get, Outcome::Refused(error), FIRST, 0);
+        assert_eq!(get(&error(503, "", Some("2"))), retry(2, false));
+        assert_eq!(get(&error(500, "", None)), retry(1, false));
+        assert_eq!(get(&error(501, "", None)), Verdict::Final);
+        assert_eq!(POLICY.verdict(NOW, Method::Get, Outcome::Lost, FIRST, 0), retry(1, false));
+    }
+
+    #[test]
+    fn what_was_never_sent_backs_off_until_the_retries_are_spent() {
+        let after = |retries| {
+            POLICY.verdict(NOW, Method::Post, Outcome::NotSent, Tries { retries, probed: false }, 0)
+        };
+        assert_eq!([after(0), after(1), after(2)], [retry(1, false), retry(2, false), retry(4, false)]);
+        assert_eq!(after(3), Verdict::Final);
+        let off = RetryPolicy { max_retries: 0, ..POLICY };
+        assert_eq!(off.verdict(NOW, Method::Post, Outcome::NotSent, FIRST, 0), Verdict::Final);
+    }
+
+    #[test]
+    fn any_other_refusal_is_final() {
+        for status in [301, 302, 307, 400, 401, 403, 404, 408, 409, 422] {
+            assert_eq!(post(&error(status, "", Some("1")), FIRST), Verdict::Final, "{status}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn jitter_only_adds_and_at_most_a_quarter(retries in 0u32..1000, jitter: u64) {
+            let policy = RetryPolicy { max_retries: u32::MAX, ..POLICY };
+            let tries = Tries { retries, probed: false };
+            let Verdict::Retry { after, .. } = policy.verdict(NOW, Method::Post, Outcome::NotSent, tries, jitter) else {
+                return Err(TestCaseError::fail("not retried"));
+            };
+            let base = Duration::from_secs(1 << retries.min(6));
+            prop_assert!(after >= base && after <= base + base / 4);
+        }
+    }
+}

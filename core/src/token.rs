@@ -1,0 +1,128 @@
+//! The correlation token: how an event finds its export before anybody knows the export's id.
+//!
+//! Each export is asked for with a callback address of its own, which holds a token that nobody can
+//! guess. An event that arrives there belongs to that export, even if the answer to the request was
+//! lost, or has not come yet.
+
+use alloc::string::String;
+use core::{fmt, hint::black_box, str::FromStr};
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+use thiserror::Error;
+
+/// 128 random bits in a callback address, as 32 lowercase hexadecimal digits.
+///
+/// A capability: who knows it may complete the export. `Debug` shows its first six digits, comparison
+/// takes the same time wherever two tokens differ.
+#[derive(Clone, Copy)]
+pub struct Token([u8; Self::LEN]);
+
+impl Token {
+    /// The length of the text form, in characters.
+    pub const LEN: usize = 32;
+
+    /// Makes a token of 16 bytes, which must come from a cryptographic random source.
+    pub fn from_random(bytes: [u8; 16]) -> Self {
+        let mut digits = [0; Self::LEN];
+        for (pair, byte) in digits.chunks_exact_mut(2).zip(bytes) {
+            pair.copy_from_slice(&[hex_digit(byte >> 4), hex_digit(byte & 15)]);
+        }
+        Self(digits)
+    }
+
+    /// The 32 digits.
+    pub fn as_str(&self) -> &str {
+        str::from_utf8(&self.0).unwrap_or_default()
+    }
+}
+
+impl PartialEq for Token {
+    fn eq(&self, other: &Self) -> bool {
+        let difference = self.0.iter().zip(&other.0).fold(0, |all, (a, b)| all | (a ^ b));
+        // Keeps the compiler from leaving the loop early.
+        black_box(difference) == 0
+    }
+}
+
+impl Eq for Token {}
+
+impl FromStr for Token {
+    type Err = InvalidToken;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let digits = <[u8; Self::LEN]>::try_from(text.as_bytes()).map_err(|_| InvalidToken)?;
+        let valid = digits.iter().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
+        valid.then_some(Self(digits)).ok_or(InvalidToken)
+    }
+}
+
+impl fmt::Debug for Token {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Token({}…)", self.as_str().get(..6).unwrap_or_default())
+    }
+}
+
+impl Serialize for Token {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.as_str())
+    }
+}
+
+impl<'de> Deserialize<'de> for Token {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer)?.parse().map_err(de::Error::custom)
+    }
+}
+
+/// A text is not a correlation token. Says nothing of the text, which may be nearly one.
+#[derive(Clone, Copy, Debug, Eq, Error, PartialEq)]
+#[error("a correlation token has 32 lowercase hexadecimal digits")]
+pub struct InvalidToken;
+
+/// Where in a callback address the token stands.
+#[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum TokenPlacement {
+    /// As the last segment of the path: `https://hooks.example.com/abyssale/<token>`.
+    #[default]
+    PathSegment,
+    /// As the value of the query parameter of this name: letters, digits, `-`, `_`, `.` and `~`.
+    QueryParameter(String),
+}
+
+fn hex_digit(nibble: u8) -> u8 {
+    if nibble < 10 { b'0' + nibble } else { b'a' + nibble - 10 }
+}
+
+#[cfg(test)]
+mod tests {
+    use alloc::format;
+
+    use super::*;
+
+    #[test]
+    fn a_token_is_the_hexadecimal_form_of_its_bytes() {
+        let token = Token::from_random([0x00, 0x9a, 0xff, 0x10, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0x0b]);
+        assert_eq!(token.as_str(), "009aff1000000000000000000000000b");
+        assert_eq!(token.as_str().parse(), Ok(token));
+        assert_ne!(token, Token::from_random([0; 16]));
+    }
+
+    #[test]
+    fn only_the_exact_form_is_a_token() {
+        for text in [
+            "",
+            "009AFF1000000000000000000000000B",
+            "009aff1000000000000000000000000",
+            "é09aff100000000000000000000000b",
+        ] {
+            assert_eq!(text.parse::<Token>(), Err(InvalidToken), "{text}");
+        }
+    }
+
+    #[test]
+    fn debug_shortens_it() {
+        assert_eq!(format!("{:?}", Token::from_random([0xab; 16])), "Token(ababab…)");
+    }
+}

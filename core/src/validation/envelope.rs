@@ -1,0 +1,188 @@
+//! Which dialect a body speaks, and what its readings amount to.
+//!
+//! One pass over the top of the body: `errors` is read where it stands, the text of `message` is
+//! noted. Only if `errors` gave nothing, or not everything, is the repr in that text read as well,
+//! and whichever said more is kept.
+
+use alloc::{borrow::Cow, string::String};
+
+use super::{
+    Limits, Problems, Reading, Source, flat,
+    json::{Json, Stop},
+    python::{self, Root},
+    store::{Budget, Builder, MAX_TEXT, Text},
+    tree::{self, Keys},
+};
+
+/// Reads a body, in whatever dialect.
+pub(super) fn read(body: &[u8], limits: &Limits) -> Reading {
+    let text = text_of(body);
+    let mut out = Builder::new(limits, Budget::of(body.len()));
+    let top = Top::read(&text, &mut out, Errors::Known);
+    let tree = Problems::new(out.finish(), top.source, top.complete, top.source == Source::Tree);
+    let short = |text: Text<'_>| text.decode_beginning(limits.text);
+    Reading {
+        problems: if tree.is_empty() || !tree.is_complete() {
+            better(tree, &top, &text, limits)
+        } else {
+            tree
+        },
+        id: top.id.map(short),
+        message: top.message.or(top.title).map(short),
+        version: top.version.map(short),
+    }
+}
+
+/// Reads one part of a body, as it stands.
+pub(super) fn read_only(source: Source, body: &[u8], limits: &Limits) -> Problems {
+    let text = text_of(body);
+    let mut out = Builder::new(limits, Budget::of(body.len()));
+    let errors = match source {
+        Source::Tree => Errors::Tree,
+        Source::Flat => Errors::Known,
+        Source::Repr | Source::None => Errors::Ignored,
+    };
+    let top = Top::read(&text, &mut out, errors);
+    match source {
+        Source::Tree | Source::Flat => Problems::new(out.finish(), source, top.complete, false),
+        Source::Repr => {
+            let message = top.message.unwrap_or(Text::Plain(if top.is_object { "" } else { &text })).decode();
+            let (store, complete) =
+                python::read(&message, Root::Any, limits, Budget::of(body.len()).less(message.len()));
+            Problems::new(store, source, complete, false)
+        }
+        Source::None => Problems::default(),
+    }
+}
+
+/// The better of what was read from `errors` and what a repr says.
+fn better(tree: Problems, top: &Top<'_>, text: &str, limits: &Limits) -> Problems {
+    let whole = if top.is_object { None } else { Some(Text::Plain(text)) };
+    let mut best = tree;
+    // `errors` itself has been seen to be that text.
+    for candidate in [top.message, top.errors_text, whole].into_iter().flatten() {
+        let candidate = candidate.decode();
+        let budget = Budget::of(text.len()).less(candidate.len()).less(best.memory());
+        let (store, complete) = python::read(&candidate, Root::Mapping, limits, budget);
+        let found = Problems::new(store, Source::Repr, complete, true);
+        let says_more = found.len() > best.len() || (found.len() == best.len() && found.is_complete());
+        // Nothing, for a reason, says more than nothing.
+        if (says_more && !found.is_empty()) || (best.is_empty() && !found.is_complete()) {
+            best = found;
+        }
+        if best.is_complete() && !best.is_empty() {
+            break;
+        }
+    }
+    best
+}
+
+/// What the top of a body holds, still in its own words.
+#[derive(Default)]
+struct Top<'a> {
+    id: Option<Text<'a>>,
+    message: Option<Text<'a>>,
+    /// What the service's framework calls the prose when it answers by itself.
+    title: Option<Text<'a>>,
+    version: Option<Text<'a>>,
+    /// `errors`, where it is a text.
+    errors_text: Option<Text<'a>>,
+    /// What kind of `errors` was read.
+    source: Source,
+    /// Whether `errors` was read to its end; if there was none, whether the body was.
+    complete: bool,
+    is_object: bool,
+}
+
+/// What to do with `errors`.
+#[derive(Clone, Copy, Eq, PartialEq)]
+enum Errors {
+    /// Read it in the dialect it speaks.
+    Known,
+    /// Read it as a tree, and keep the keys as they are.
+    Tree,
+    /// Pass over it.
+    Ignored,
+}
+
+impl<'a> Top<'a> {
+    fn read(text: &'a str, out: &mut Builder<'_>, errors: Errors) -> Self {
+        let mut json = Json::new(text);
+        // A body that is no object, a page for instance, has nothing that could be cut off.
+        let mut top = Self { complete: true, ..Self::default() };
+        if json.take(b'{') {
+            let mut errors_read = false;
+            let end = top.members(&mut json, out, errors, &mut errors_read);
+            top.complete = end.is_ok() || errors_read;
+        }
+        top
+    }
+
+    fn members(
+        &mut self,
+        json: &mut Json<'a>,
+        out: &mut Builder<'_>,
+        errors: Errors,
+        errors_read: &mut bool,
+    ) -> Result<(), Stop> {
+        if json.take(b'}') {
+            self.is_object = true;
+            return Ok(());
+        }
+        loop {
+            let key = json.key()?.decode();
+            self.is_object = true;
+            match (&*key, json.peek()) {
+                ("id", Some(b'"')) => self.id = Some(json.string()?),
+                ("version", Some(b'"')) => self.version = Some(json.string()?),
+                ("title", Some(b'"')) => self.title = Some(json.string()?),
+                ("message", Some(b'"')) => Self::text(json, &mut self.message)?,
+                ("errors", Some(b'"')) if errors == Errors::Known => Self::text(json, &mut self.errors_text)?,
+                ("errors", Some(b'{' | b'[')) if errors == Errors::Tree => {
+                    *errors_read = false;
+                    tree::read(json, out, Keys::Text)?;
+                    *errors_read = true;
+                }
+                ("errors", Some(first @ (b'{' | b'['))) if errors == Errors::Known => {
+                    *errors_read = false;
+                    let is_tree = first == b'{';
+                    self.source = if is_tree { Source::Tree } else { Source::Flat };
+                    if is_tree {
+                        tree::read(json, out, Keys::Numbered)?;
+                    } else {
+                        flat::read(json, out)?;
+                    }
+                    *errors_read = true;
+                }
+                _ => drop(json.skip()?),
+            }
+            if !json.take(b',') {
+                return json.expect(b'}');
+            }
+        }
+    }
+
+    /// A text that is worth having even if it breaks off.
+    fn text(json: &mut Json<'a>, into: &mut Option<Text<'a>>) -> Result<(), Stop> {
+        let (text, whole) = json.string_or_beginning();
+        *into = Some(text);
+        if whole { Ok(()) } else { Err(Stop::Broken) }
+    }
+}
+
+/// The body as text. What is no UTF-8 in it is replaced, one byte for one sequence, so that it does
+/// not grow.
+fn text_of(body: &[u8]) -> Cow<'_, str> {
+    let body = body.get(..MAX_TEXT).unwrap_or(body);
+    if let Ok(text) = str::from_utf8(body) {
+        return Cow::Borrowed(text);
+    }
+    let mut text = String::with_capacity(body.len());
+    for chunk in body.utf8_chunks() {
+        text.push_str(chunk.valid());
+        if !chunk.invalid().is_empty() {
+            text.push('?');
+        }
+    }
+    Cow::Owned(text)
+}

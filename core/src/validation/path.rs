@@ -1,0 +1,180 @@
+//! Where in the request a problem is: keys and indices, and the service's notation for them.
+
+use alloc::vec::Vec;
+use core::fmt;
+
+use super::store::{Entry, Store};
+
+/// The way from the root of the request to what is wrong: `ids[0]`, `formats[0].width`.
+///
+/// A view into [`Problems`](super::Problems). Its `Display` is the service's own notation: keys are
+/// joined with dots, indices stand in brackets. Keys are shown as they came, so the notation is
+/// ambiguous where a key holds a dot; [`Path::segments`] is not.
+#[derive(Clone, Copy)]
+pub struct Path<'a> {
+    store: &'a Store,
+    entry: Entry,
+    /// Elements at the root that are not part of the path: the location, which is not in the request.
+    skip: usize,
+}
+
+/// One step of a [`Path`].
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+#[non_exhaustive]
+pub enum Segment<'a> {
+    /// The name of a field.
+    Key(&'a str),
+    /// A place in a list, from 0. Negative only if the service said so, in a Python repr.
+    Index(i64),
+}
+
+impl<'a> Path<'a> {
+    pub(super) fn new(store: &'a Store, entry: Entry, skip: usize) -> Self {
+        Self { store, entry, skip }
+    }
+
+    /// The steps, from the root on. Allocates a list as long as the path.
+    pub fn segments(&self) -> impl DoubleEndedIterator<Item = Segment<'a>> + ExactSizeIterator + use<'a> {
+        let upwards = self.store.upwards(self.entry);
+        let mut segments: Vec<_> = upwards.map(|(text, is_index)| Segment::read(text, is_index)).collect();
+        segments.truncate(segments.len().saturating_sub(self.skip));
+        segments.into_iter().rev()
+    }
+
+    /// How many steps there are.
+    pub fn len(&self) -> usize {
+        self.store.upwards(self.entry).count().saturating_sub(self.skip)
+    }
+
+    /// Whether it is the root itself: the problem is about the request as a whole.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The index that follows `list` at the beginning of the path: 3 for `ids[3]` and `ids[3].name`
+    /// if the list is `ids`.
+    pub fn index_in(&self, list: &str) -> Option<usize> {
+        // The first two steps of the path are the last two of the way up.
+        let mut up = self.store.upwards(self.entry);
+        let second = up.nth(self.len().checked_sub(2)?)?;
+        match (up.next()?, Segment::read(second.0, second.1)) {
+            ((key, false), Segment::Index(index)) if key == list => usize::try_from(index).ok(),
+            _ => None,
+        }
+    }
+}
+
+impl fmt::Display for Path<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write_notation(f, self.segments())
+    }
+}
+
+impl fmt::Debug for Path<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.segments()).finish()
+    }
+}
+
+impl Eq for Path<'_> {}
+
+impl PartialEq for Path<'_> {
+    fn eq(&self, other: &Self) -> bool {
+        self.segments().eq(other.segments())
+    }
+}
+
+/// Compares with the notation: `path == *"ids[0]"`.
+impl PartialEq<str> for Path<'_> {
+    fn eq(&self, notation: &str) -> bool {
+        let mut rest = Rest(notation);
+        fmt::write(&mut rest, format_args!("{self}")).is_ok() && rest.0.is_empty()
+    }
+}
+
+impl PartialEq<&str> for Path<'_> {
+    fn eq(&self, notation: &&str) -> bool {
+        *self == **notation
+    }
+}
+
+/// Reads the notation of the flat dialect, one segment at a time.
+///
+/// Total: what is not a list index in brackets is part of a key, so that no text is lost.
+pub(super) fn read_notation(mut rest: &str) -> impl Iterator<Item = (&str, bool)> {
+    let mut at_start = true;
+    core::iter::from_fn(move || {
+        if let Some((digits, after)) = leading_index(rest) {
+            rest = after;
+            at_start = false;
+            return Some((digits, true));
+        }
+        if rest.is_empty() {
+            return None;
+        }
+        if !at_start {
+            rest = rest.strip_prefix('.').unwrap_or(rest);
+        }
+        at_start = false;
+        let end = rest
+            .char_indices()
+            .find(|&(at, c)| {
+                c == '.' || (c == '[' && at > 0 && rest.get(at..).and_then(leading_index).is_some())
+            })
+            .map_or(rest.len(), |(at, _)| at);
+        let (key, after) = rest.split_at_checked(end).unwrap_or((rest, ""));
+        rest = after;
+        Some((key, false))
+    })
+}
+
+impl<'a> Segment<'a> {
+    fn read(text: &'a str, is_index: bool) -> Self {
+        match text.parse() {
+            Ok(index) if is_index => Self::Index(index),
+            _ => Self::Key(text),
+        }
+    }
+}
+
+/// `12` and what follows, of `[12]…`, if the number is an index as it is printed.
+fn leading_index(text: &str) -> Option<(&str, &str)> {
+    let inside = text.strip_prefix('[')?;
+    // No further than an index is long, or a text of brackets alone would take quadratic time.
+    let len = inside.bytes().take(MAX_DIGITS + 1).take_while(u8::is_ascii_digit).count();
+    let (digits, after) = inside.split_at_checked(len)?;
+    Some((digits, after.strip_prefix(']').filter(|_| is_index(digits))?))
+}
+
+/// Whether this is how a place in a list is printed: decimal, no sign, no leading zero, and small
+/// enough for any list.
+pub(super) fn is_index(text: &str) -> bool {
+    let digits = text.as_bytes();
+    matches!(digits.len(), 1..=MAX_DIGITS)
+        && digits.iter().all(u8::is_ascii_digit)
+        && (digits.len() == 1 || digits.first() != Some(&b'0'))
+}
+
+fn write_notation<'a>(out: &mut impl fmt::Write, segments: impl Iterator<Item = Segment<'a>>) -> fmt::Result {
+    for (at, segment) in segments.enumerate() {
+        match segment {
+            Segment::Index(index) => write!(out, "[{index}]")?,
+            Segment::Key(key) if at == 0 => out.write_str(key)?,
+            Segment::Key(key) => write!(out, ".{key}")?,
+        }
+    }
+    Ok(())
+}
+
+/// Takes what is written off the front of a text, and fails where it differs.
+struct Rest<'a>(&'a str);
+
+impl fmt::Write for Rest<'_> {
+    fn write_str(&mut self, piece: &str) -> fmt::Result {
+        self.0 = self.0.strip_prefix(piece).ok_or(fmt::Error)?;
+        Ok(())
+    }
+}
+
+/// 18 digits always fit an `i64`.
+const MAX_DIGITS: usize = 18;

@@ -1,0 +1,387 @@
+//! Where problems are kept: three flat lists and one text, however deep or wide the body was.
+//!
+//! A path is a chain of elements, each of which knows the one before it, so that problems share
+//! what their paths have in common. That is what keeps a body of hostile nesting linear: with a
+//! path per problem, ten kilobytes of nesting would unfold into megabytes. Nothing here points at
+//! anything by address, so dropping it recurses into nothing either.
+
+use alloc::{string::String, vec::Vec};
+use core::ops::Range;
+
+use super::{Limits, json::beginning, list::List};
+
+/// What was read: see [`Builder`] for how it comes to be.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Store {
+    text: String,
+    elements: List<Element>,
+    entries: List<Entry>,
+    /// By problem, and only those that have one.
+    details: List<(u32, Detail)>,
+}
+
+/// One problem: the last element of its path, and its message.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Entry {
+    element: Id,
+    message: Span,
+}
+
+/// What only the flat dialect says of a problem, or what was added to it afterwards.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Detail {
+    pub(super) code: Option<Span>,
+    pub(super) expected: Option<Span>,
+    pub(super) received: Option<Span>,
+}
+
+/// One step of a path, in the form in which it is kept.
+#[derive(Clone, Copy, Debug)]
+struct Element {
+    before: Id,
+    text: Span,
+}
+
+/// A piece of the store's text. Elements and indices share it: the top bit of the length tells them
+/// apart, which keeps an element at twelve bytes.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Span {
+    start: u32,
+    len: u32,
+}
+
+/// The place of an element; [`NOWHERE`] is the root, which has none.
+type Id = u32;
+
+const NOWHERE: Id = Id::MAX;
+const IS_INDEX: u32 = 1 << 31;
+
+/// The longest text that spans can describe, which leaves a bit for [`IS_INDEX`].
+pub(super) const MAX_TEXT: usize = (IS_INDEX - 1) as usize;
+
+impl Store {
+    pub(super) fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    pub(super) fn entry(&self, index: usize) -> Option<Entry> {
+        self.entries.get(index).copied()
+    }
+
+    pub(super) fn message(&self, entry: Entry) -> &str {
+        self.slice(entry.message)
+    }
+
+    pub(super) fn detail(&self, index: usize) -> Detail {
+        let found = self.details.find_by_key(&narrow(index), |(entry, _)| *entry);
+        found.map(|(_, detail)| *detail).unwrap_or_default()
+    }
+
+    pub(super) fn slice(&self, span: Span) -> &str {
+        let start = span.start as usize;
+        self.text.get(start..start + (span.len & !IS_INDEX) as usize).unwrap_or_default()
+    }
+
+    /// How much memory this holds.
+    pub(super) fn memory(&self) -> usize {
+        let Self { text, elements, entries, details } = self;
+        text.capacity() + elements.memory() + entries.memory() + details.memory()
+    }
+
+    /// The elements of a path from its end to its root; `true` beside those that are an index.
+    pub(super) fn upwards(&self, entry: Entry) -> impl Iterator<Item = (&str, bool)> + '_ {
+        let mut at = entry.element;
+        core::iter::from_fn(move || {
+            let element = self.elements.get(at as usize)?;
+            at = element.before;
+            Some((self.slice(element.text), element.text.len & IS_INDEX != 0))
+        })
+    }
+
+    /// Adds what was received to problems that do not say so: `received(index)` for each of them.
+    pub(super) fn add_received(&mut self, mut received: impl FnMut(&Self, usize) -> Option<String>) {
+        let mut details = List::default();
+        // What a caller adds is the caller's own to bound.
+        let mut budget = Budget::unlimited();
+        for index in 0..self.entries.len() {
+            let mut detail = self.detail(index);
+            if detail.received.is_none()
+                && let Some(text) = received(self, index)
+                && self.text.len() + text.len() <= MAX_TEXT
+            {
+                detail.received = Some(append(&mut self.text, &text));
+            }
+            if detail.code.or(detail.expected).or(detail.received).is_some() {
+                let _never_full = details.push((narrow(index), detail), &mut budget);
+            }
+        }
+        self.details = details;
+    }
+}
+
+/// Fills a [`Store`], within a budget of memory and the caller's [`Limits`].
+///
+/// Every operation that could need memory may answer [`Full`]; what was stored until then stays.
+pub(super) struct Builder<'l> {
+    store: Store,
+    /// The path at which the reader stands, and how long it is.
+    here: Id,
+    path_len: usize,
+    limits: &'l Limits,
+    path_elements_left: usize,
+    budget: Budget,
+}
+
+/// There is no room for more, by the limits or by the budget.
+#[derive(Debug)]
+pub(super) struct Full;
+
+/// A state of a [`Builder`] to which it can return.
+#[derive(Clone, Copy)]
+pub(super) struct Mark {
+    text: u32,
+    elements: u32,
+    entries: u32,
+    here: Id,
+    path_len: usize,
+    path_elements_left: usize,
+}
+
+impl Mark {
+    /// How many problems there were.
+    pub(super) fn problems(self) -> u32 {
+        self.entries
+    }
+}
+
+impl<'l> Builder<'l> {
+    pub(super) fn new(limits: &'l Limits, budget: Budget) -> Self {
+        Self {
+            store: Store::default(),
+            here: NOWHERE,
+            path_len: 0,
+            limits,
+            path_elements_left: limits.path_elements,
+            budget,
+        }
+    }
+
+    /// The budget, for what a reader itself needs: its own stack has to fit in as well.
+    pub(super) fn budget(&mut self) -> &mut Budget {
+        &mut self.budget
+    }
+
+    pub(super) fn limits(&self) -> &'l Limits {
+        self.limits
+    }
+
+    /// Goes one step down the path, to what `write` appends to the text.
+    pub(super) fn enter(&mut self, key: Text<'_>, is_index: bool) -> Result<(), Full> {
+        let text = self.append(key)?;
+        let id = narrow(self.store.elements.len());
+        let len = if is_index { text.len | IS_INDEX } else { text.len };
+        let element = Element { before: self.here, text: Span { len, ..text } };
+        self.store.elements.push(element, &mut self.budget)?;
+        self.here = id;
+        self.path_len += 1;
+        Ok(())
+    }
+
+    /// Goes one step up the path again.
+    pub(super) fn leave(&mut self) {
+        self.here = self.store.elements.get(self.here as usize).map_or(NOWHERE, |element| element.before);
+        self.path_len = self.path_len.saturating_sub(1);
+    }
+
+    /// Goes up to the root.
+    pub(super) fn leave_all(&mut self) {
+        self.here = NOWHERE;
+        self.path_len = 0;
+    }
+
+    /// A problem at the present path.
+    pub(super) fn problem(&mut self, message: Text<'_>) -> Result<(), Full> {
+        if self.store.entries.len() >= self.limits.problems {
+            return Err(Full);
+        }
+        self.path_elements_left = self.path_elements_left.checked_sub(self.path_len).ok_or(Full)?;
+        let message = self.append(message)?;
+        self.store.entries.push(Entry { element: self.here, message }, &mut self.budget)
+    }
+
+    /// What else is known of the problem that was stored last.
+    pub(super) fn detail(&mut self, detail: Detail) -> Result<(), Full> {
+        let last = narrow(self.len().saturating_sub(1));
+        self.store.details.push((last, detail), &mut self.budget)
+    }
+
+    /// Appends to the text.
+    pub(super) fn append(&mut self, text: Text<'_>) -> Result<Span, Full> {
+        self.budget.room_for_text(&mut self.store.text, text.max_len())?;
+        let start = self.store.text.len();
+        text.decode_into(&mut self.store.text);
+        Ok(Span { start: narrow(start), len: narrow(self.store.text.len() - start) })
+    }
+
+    /// Appends a text, or as much of it as fits into `max` bytes beside an ellipsis.
+    pub(super) fn append_beginning(&mut self, text: &str, max: usize) -> Result<Span, Full> {
+        if text.len() <= max {
+            return self.append(Text::Plain(text));
+        }
+        let kept = self.append(Text::Plain(beginning(text, max.saturating_sub(ELLIPSIS.len()))))?;
+        let ellipsis = self.append(Text::Plain(ELLIPSIS))?;
+        Ok(Span { len: kept.len + ellipsis.len, ..kept })
+    }
+
+    /// How many problems there are.
+    pub(super) fn len(&self) -> usize {
+        self.store.len()
+    }
+
+    pub(super) fn mark(&self) -> Mark {
+        Mark {
+            text: narrow(self.store.text.len()),
+            elements: narrow(self.store.elements.len()),
+            entries: narrow(self.store.entries.len()),
+            here: self.here,
+            path_len: self.path_len,
+            path_elements_left: self.path_elements_left,
+        }
+    }
+
+    /// Forgets what was stored since.
+    pub(super) fn back_to(&mut self, mark: Mark) {
+        self.store.text.truncate(mark.text as usize);
+        self.store.elements.truncate(mark.elements as usize);
+        self.store.entries.truncate(mark.entries as usize);
+        self.here = mark.here;
+        self.path_len = mark.path_len;
+        self.path_elements_left = mark.path_elements_left;
+    }
+
+    /// Puts problems in another order: `ranges` of them, which together are all from the first of
+    /// those problems on.
+    pub(super) fn reorder(&mut self, ranges: impl Iterator<Item = Range<usize>> + Clone) -> Result<(), Full> {
+        let first = ranges.clone().map(|range| range.start).min().unwrap_or_default();
+        let count = self.len().saturating_sub(first);
+        if count == 0 {
+            return Ok(());
+        }
+        let mut ordered = Vec::new();
+        self.budget.clone().reserve(&mut ordered, count)?;
+        ordered.extend(ranges.flatten().filter_map(|index| self.store.entry(index)));
+        for (at, entry) in ordered.into_iter().enumerate() {
+            if let Some(place) = self.store.entries.get_mut(first + at) {
+                *place = entry;
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn finish(self) -> Store {
+        self.store
+    }
+}
+
+/// A piece of the body, in one of the two notations for text that have escapes, or in none.
+#[derive(Clone, Copy)]
+pub(super) enum Text<'a> {
+    Plain(&'a str),
+    Json(&'a str),
+    Python(&'a str),
+}
+
+impl Text<'_> {
+    /// No escape is shorter than what it stands for, so the text itself is the bound.
+    pub(super) fn max_len(self) -> usize {
+        match self {
+            Self::Plain(text) | Self::Json(text) | Self::Python(text) => text.len(),
+        }
+    }
+
+    pub(super) fn decode_into(self, out: &mut String) {
+        match self {
+            Self::Plain(text) => out.push_str(text),
+            Self::Json(text) => super::json::unescape(text, out),
+            Self::Python(text) => super::python::unescape(text, out),
+        }
+    }
+}
+
+/// How many bytes a reading may still reserve.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Budget(usize);
+
+impl Budget {
+    /// Four times the body, and enough for any small one.
+    pub(super) fn of(body: usize) -> Self {
+        Self(body.saturating_mul(4).saturating_add(SMALL))
+    }
+
+    /// The budget without what is held elsewhere.
+    pub(super) fn less(self, bytes: usize) -> Self {
+        Self(self.0.saturating_sub(bytes))
+    }
+
+    /// For what no peer decides.
+    fn unlimited() -> Self {
+        Self(usize::MAX)
+    }
+
+    /// Makes room for one more. A vector that grows holds everything twice for a moment, and that
+    /// has to fit in as well.
+    pub(super) fn room<T>(&mut self, list: &mut Vec<T>) -> Result<(), Full> {
+        if list.len() < list.capacity() {
+            return Ok(());
+        }
+        let affordable = self.0.saturating_sub(list.capacity() * size_of::<T>()) / size_of::<T>();
+        self.reserve(list, growth(list.capacity()).min(affordable))
+    }
+
+    /// Makes room for so many more, at least one.
+    pub(super) fn reserve<T>(&mut self, list: &mut Vec<T>, more: usize) -> Result<(), Full> {
+        let bytes =
+            more.checked_mul(size_of::<T>()).filter(|bytes| (1..=self.0).contains(bytes)).ok_or(Full)?;
+        self.0 -= bytes;
+        list.reserve_exact(list.capacity() - list.len() + more);
+        Ok(())
+    }
+
+    fn room_for_text(&mut self, text: &mut String, needed: usize) -> Result<(), Full> {
+        let missing = needed.saturating_sub(text.capacity() - text.len());
+        if missing == 0 {
+            return Ok(());
+        }
+        let affordable = self.0.saturating_sub(text.capacity());
+        if missing > affordable || text.len() + needed > MAX_TEXT {
+            return Err(Full);
+        }
+        let more = growth(text.capacity()).max(missing).max(FIRST_TEXT).min(affordable);
+        self.0 -= more;
+        // From the length, as `reserve_exact` counts.
+        text.reserve_exact(text.capacity() - text.len() + more);
+        Ok(())
+    }
+}
+
+/// By a half and not by doubling: doubling would reserve up to twice what is needed, and the
+/// budget counts what is reserved.
+fn growth(capacity: usize) -> usize {
+    (capacity / 2).max(FIRST)
+}
+
+fn append(text: &mut String, piece: &str) -> Span {
+    let start = narrow(text.len());
+    text.push_str(piece);
+    Span { start, len: narrow(piece.len()) }
+}
+
+/// Everything counted here is below [`MAX_TEXT`]: bodies above it are cut before they are read.
+pub(super) fn narrow(count: usize) -> u32 {
+    u32::try_from(count).unwrap_or(NOWHERE)
+}
+
+const ELLIPSIS: &str = "…";
+const SMALL: usize = 64 << 10;
+const FIRST: usize = 16;
+const FIRST_TEXT: usize = 64;

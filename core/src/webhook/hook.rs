@@ -1,0 +1,266 @@
+//! The receiving end of a callback address: from an HTTP request to a delivery, or to a refusal.
+//!
+//! A [`Hook`] knows the address's path and the [`Verifier`]; it holds no jobs and answers nothing.
+//! Whoever owns the socket asks it what to make of a request, and answers with a [`Reply`].
+
+use alloc::{borrow::ToOwned, string::String};
+
+use thiserror::Error;
+
+use crate::{
+    DeliveryId, Timestamp, Token, TokenPlacement,
+    http::Headers,
+    webhook::{Event, EventError, Refusal, SIGNATURE_HEADER, Verifier},
+};
+
+/// What makes a delivery of a request to a callback address.
+#[derive(Clone, Debug)]
+pub struct Hook {
+    path: Option<String>,
+    token: Option<TokenPlacement>,
+    verifier: Verifier,
+}
+
+impl Hook {
+    /// A hook that expects the [token](Token) as the last segment of any path.
+    pub fn new(verifier: Verifier) -> Self {
+        Self { path: None, token: Some(TokenPlacement::PathSegment), verifier }
+    }
+
+    /// Answers 404 unless the path, without the token, is this one. A slash at its end makes no difference.
+    #[must_use]
+    pub fn path(mut self, path: &str) -> Self {
+        self.path = Some(path.trim_end_matches('/').to_owned());
+        self
+    }
+
+    /// Where the token stands, or `None` if the callback addresses hold none.
+    #[must_use]
+    pub fn token(mut self, placement: Option<TokenPlacement>) -> Self {
+        self.token = placement;
+        self
+    }
+
+    /// Whether a request is worth reading the body of: its path, its method, whether it is signed at all, its length.
+    ///
+    /// `target` is the request's path and query, as it came. [`receive`](Self::receive) checks the
+    /// same again, so a caller that has the body already need not ask.
+    pub fn admit(&self, method: &str, target: &str, headers: &dyn Headers) -> Result<Option<Token>, Reply> {
+        let token = self.find_token(target)?;
+        if method != "POST" {
+            return Err(Reply::MethodNotAllowed);
+        }
+        if headers.first("content-encoding").is_some_and(|coding| !coding.eq_ignore_ascii_case(b"identity")) {
+            return Err(Reply::UnsupportedEncoding);
+        }
+        if self.verifier.requires_signature() && headers.first(SIGNATURE_HEADER).is_none() {
+            return Err(Reply::Unauthorized(Refusal::Missing));
+        }
+        let length =
+            headers.first("content-length").and_then(|digits| str::from_utf8(digits).ok()?.parse().ok());
+        if length.is_some_and(|length: u64| length > MAX_DELIVERY as u64) {
+            return Err(Reply::TooLarge);
+        }
+        Ok(token)
+    }
+
+    /// Reads a whole request, whose body must have been cut off past [`MAX_DELIVERY`] bytes.
+    ///
+    /// An `Err` is the final answer. A delivery is to be acknowledged only once it is where it
+    /// cannot be lost.
+    pub fn receive(
+        &self,
+        now: Timestamp,
+        method: &str,
+        target: &str,
+        headers: &dyn Headers,
+        body: &[u8],
+    ) -> Result<Delivery, Reply> {
+        let token = self.admit(method, target, headers)?;
+        if body.len() > MAX_DELIVERY {
+            return Err(Reply::TooLarge);
+        }
+        let verified = self.verifier.verify(now, headers, body).map_err(Reply::Unauthorized)?;
+        Ok(Delivery {
+            event: Event::parse(&verified).map_err(Reply::BadEvent)?,
+            token,
+            id: headers.only("x-abyssale-delivery-id").and_then(DeliveryId::from_header),
+            signed_at: verified.signed_at(),
+        })
+    }
+
+    /// The token of a path that is ours, where one must be.
+    fn find_token(&self, target: &str) -> Result<Option<Token>, Reply> {
+        let parse = |text: &str| text.parse().map(Some).map_err(|_| Reply::NotFound);
+        let (path, query) = target.split_once('?').unwrap_or((target, ""));
+        let path = path.trim_end_matches('/');
+        let (path, token) = match &self.token {
+            None => (path, None),
+            Some(TokenPlacement::PathSegment) => {
+                let (path, segment) = path.rsplit_once('/').ok_or(Reply::NotFound)?;
+                (path, parse(segment)?)
+            }
+            Some(TokenPlacement::QueryParameter(name)) => {
+                let mut values =
+                    query.split('&').filter_map(|pair| pair.strip_prefix(name.as_str())?.strip_prefix('='));
+                (path, parse(values.next().ok_or(Reply::NotFound)?)?)
+            }
+        };
+        let ours = self.path.as_ref().is_none_or(|expected| expected == path.trim_end_matches('/'));
+        if ours { Ok(token) } else { Err(Reply::NotFound) }
+    }
+}
+
+/// A genuine delivery.
+#[derive(Clone, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub struct Delivery {
+    /// What it says.
+    pub event: Event,
+    /// The token of the address it came to: whose event it is.
+    pub token: Option<Token>,
+    /// Its id, for logs; not covered by the signature.
+    pub id: Option<DeliveryId>,
+    /// When it was signed; `None` if it was accepted without a signature.
+    pub signed_at: Option<Timestamp>,
+}
+
+/// What to answer to a request, with the reason for our own log.
+///
+/// The answer itself is a bare [`status`](Self::status) with an empty body: a stranger learns nothing
+/// more. Only a 2xx ends a delivery; after anything else the service comes again, six times in all,
+/// over hours.
+#[derive(Clone, Debug, Eq, Error, PartialEq)]
+#[non_exhaustive]
+pub enum Reply {
+    /// 200: the event is saved, was known already, or is none of our concern.
+    #[error("acknowledged")]
+    Acknowledged,
+    /// 400: it is genuine, but not an event that can be read.
+    #[error(transparent)]
+    BadEvent(EventError),
+    /// 401: it is not genuine.
+    #[error(transparent)]
+    Unauthorized(Refusal),
+    /// 404: nothing is received at this path, or nobody waits for this token.
+    #[error("nothing is received at this address")]
+    NotFound,
+    /// 405: deliveries are POSTs.
+    #[error("only POST is received here")]
+    MethodNotAllowed,
+    /// 408: the request did not come to its end in time.
+    #[error("the delivery did not come to its end in time")]
+    TooSlow,
+    /// 413: the body is larger than [`MAX_DELIVERY`].
+    #[error("the delivery is larger than {MAX_DELIVERY} bytes")]
+    TooLarge,
+    /// 415: the body is compressed; its signature is over other bytes than would be read.
+    #[error("the delivery has a content encoding")]
+    UnsupportedEncoding,
+    /// 429: there is no room to keep it; it may come again.
+    #[error("there is no room for another event")]
+    NoRoom,
+    /// 503: we are shutting down, or it could not be saved; it may come again.
+    #[error("deliveries cannot be taken at the moment")]
+    Unavailable,
+}
+
+impl Reply {
+    /// The HTTP status of the answer.
+    pub fn status(&self) -> u16 {
+        match self {
+            Self::Acknowledged => 200,
+            Self::BadEvent(_) => 400,
+            Self::Unauthorized(_) => 401,
+            Self::NotFound => 404,
+            Self::MethodNotAllowed => 405,
+            Self::TooSlow => 408,
+            Self::TooLarge => 413,
+            Self::UnsupportedEncoding => 415,
+            Self::NoRoom => 429,
+            Self::Unavailable => 503,
+        }
+    }
+}
+
+/// The largest delivery that is read: 1 MiB. The documented event takes about 150 bytes.
+pub const MAX_DELIVERY: usize = 1 << 20;
+
+#[cfg(test)]
+mod tests {
+    use alloc::{format, vec};
+
+    use super::*;
+    use crate::{SigningSecret, webhook::sign};
+
+    const TOKEN: &str = "009aff1000000000000000000000000b";
+    const BODY: &[u8] = br#"{"export_id":"e","archive_url":"https://h/a.zip"}"#;
+    const NOW: Timestamp = Timestamp::from_secs(1_755_561_234);
+
+    fn hook() -> Hook {
+        Hook::new(Verifier::new([]).accept_unsigned()).path("/abyssale/")
+    }
+
+    fn receive(hook: &Hook, method: &str, target: &str) -> Result<Delivery, u16> {
+        hook.receive(NOW, method, target, &(), BODY).map_err(|reply| reply.status())
+    }
+
+    #[test]
+    fn the_token_is_found_where_it_was_placed() {
+        let token = TOKEN.parse().ok();
+        assert_eq!(receive(&hook(), "POST", &format!("/abyssale/{TOKEN}")).unwrap().token, token);
+        assert_eq!(receive(&hook(), "POST", &format!("/abyssale/{TOKEN}/?a=b")).unwrap().token, token);
+        let query = hook().token(Some(TokenPlacement::QueryParameter("t".into())));
+        assert_eq!(receive(&query, "POST", &format!("/abyssale?a=b&t={TOKEN}")).unwrap().token, token);
+        assert_eq!(receive(&hook().token(None), "POST", "/abyssale").unwrap().token, None);
+        let mounted = Hook::new(Verifier::new([]).accept_unsigned());
+        assert_eq!(receive(&mounted, "POST", &format!("/{TOKEN}")).unwrap().token, token);
+    }
+
+    #[test]
+    fn a_wrong_address_is_not_found_before_anything_else() {
+        for target in [
+            "/",
+            "",
+            "/abyssale",
+            "/abyssale/",
+            "/abyssale/x",
+            &format!("/other/{TOKEN}"),
+            &format!("/abyssale/a/{TOKEN}"),
+            &format!("/abyssale?t={TOKEN}"),
+        ] {
+            assert_eq!(receive(&hook(), "GET", target), Err(404), "{target}");
+        }
+        assert_eq!(receive(&hook(), "GET", &format!("/abyssale/{TOKEN}")), Err(405));
+    }
+
+    #[test]
+    fn each_refusal_has_its_status() {
+        let secret = SigningSecret::new("whsec_a").unwrap();
+        let hook = Hook::new(Verifier::new([secret.clone()])).token(None);
+        let status = |headers: &dyn Headers, body: &[u8]| match hook.receive(NOW, "POST", "/", headers, body)
+        {
+            Ok(_) => 200,
+            Err(reply) => reply.status(),
+        };
+        let signed = |body: &[u8]| [("x-abyssale-signature", sign(&secret, NOW, body))];
+        assert_eq!(status(&signed(BODY), BODY), 200);
+        assert_eq!(status(&(), BODY), 401);
+        assert_eq!(status(&signed(BODY), b"{}"), 401);
+        assert_eq!(status(&signed(b"[]"), b"[]"), 400);
+        let claimed = ("x-abyssale-signature", "t=1,v1=2");
+        assert_eq!(status(&[claimed, ("content-length", "1048577")], b""), 413);
+        assert_eq!(status(&[claimed], &vec![b' '; MAX_DELIVERY + 1]), 413);
+        assert_eq!(status(&[("content-length", "1048577")], b""), 401, "before anybody reads so much");
+        assert_eq!(status(&[("content-encoding", "gzip")], BODY), 415);
+    }
+
+    #[test]
+    fn the_delivery_id_is_kept_for_logs() {
+        let id = "0a".repeat(32);
+        let headers = [("X-Abyssale-Delivery-Id", id.as_str())];
+        let delivery = hook().receive(NOW, "POST", &format!("/abyssale/{TOKEN}"), &headers, BODY).unwrap();
+        assert_eq!(delivery.id.unwrap().as_str(), id);
+        assert_eq!(delivery.signed_at, None);
+    }
+}

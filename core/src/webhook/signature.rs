@@ -1,0 +1,379 @@
+//! Whether a delivery is genuine: `X-Abyssale-Signature`, checked over the raw bytes of the body.
+
+use alloc::{string::String, vec::Vec};
+use core::{fmt, time::Duration};
+
+use hmac::{Hmac, KeyInit, Mac};
+use sha2::Sha256;
+use thiserror::Error;
+
+use crate::{SigningSecret, Timestamp, http::Headers};
+
+/// Checks deliveries against one or several signing secrets.
+///
+/// During the 24 hours after a rotation, deliveries carry two signatures; one that fits is enough.
+/// Several secrets can be held at once, so that the receiver may learn of a rotation late or early.
+///
+/// ```
+/// # use abyssale_core::{SigningSecret, Timestamp, webhook::{Event, Verifier, sign}};
+/// let secret = SigningSecret::new("whsec_example")?;
+/// let verifier = Verifier::new([secret.clone()]);
+///
+/// let now = Timestamp::from_secs(1_649_838_135);
+/// let body = br#"{"export_id": "54e62358", "archive_url": "url.zip"}"#;
+/// let headers = [("X-Abyssale-Signature", sign(&secret, now, body))];
+///
+/// let verified = verifier.verify(now, &headers, body)?;
+/// assert!(matches!(Event::parse(&verified)?, Event::NewExport(_)));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone)]
+pub struct Verifier {
+    secrets: Vec<Hmac<Sha256>>,
+    accept_unsigned: bool,
+    tolerance: Duration,
+}
+
+impl Verifier {
+    /// Requires a signature by one of these secrets. Without any, every delivery is refused.
+    pub fn new(secrets: impl IntoIterator<Item = SigningSecret>) -> Self {
+        Self {
+            secrets: secrets.into_iter().map(|secret| keyed(&secret)).collect(),
+            accept_unsigned: false,
+            tolerance: DEFAULT_TOLERANCE,
+        }
+    }
+
+    /// Accepts deliveries that carry no signature, as a workspace without a signing secret sends them.
+    ///
+    /// A signature that is there is still checked if there is a secret to check it with, but leaving it out is then all
+    /// it takes to do without. Anybody who knows the callback address can complete an export, so the address should
+    /// hold a [token](crate::Token).
+    #[must_use]
+    pub fn accept_unsigned(mut self) -> Self {
+        self.accept_unsigned = true;
+        self
+    }
+
+    /// How far the time of a signature may be from `now`, in both directions: 300 s unless set.
+    #[must_use]
+    pub fn tolerance(mut self, tolerance: Duration) -> Self {
+        self.tolerance = tolerance;
+        self
+    }
+
+    /// Whether a delivery without a signature is refused whatever it says.
+    pub fn requires_signature(&self) -> bool {
+        !self.accept_unsigned
+    }
+
+    /// Whether a delivery is genuine, by the raw bytes of its body.
+    ///
+    /// Never panics, whatever the headers hold, and compares in constant time.
+    pub fn verify<'b>(
+        &self,
+        now: Timestamp,
+        headers: &dyn Headers,
+        body: &'b [u8],
+    ) -> Result<Verified<'b>, Refusal> {
+        let Some(value) = headers.first(SIGNATURE_HEADER) else {
+            let verdict = Verified { body, signed_at: None };
+            return self.accept_unsigned.then_some(verdict).ok_or(Refusal::Missing);
+        };
+        if self.accept_unsigned && self.secrets.is_empty() {
+            return Ok(Verified { body, signed_at: None });
+        }
+        if headers.nth(SIGNATURE_HEADER, 1).is_some() {
+            return Err(Refusal::Malformed);
+        }
+        let signature = Signature::parse(value).ok_or(Refusal::Malformed)?;
+        let signed_at = Timestamp::from_secs(signature.secs);
+        let age = now.saturating_duration_since(signed_at).max(signed_at.saturating_duration_since(now));
+        if age > self.tolerance {
+            return Err(Refusal::Stale);
+        }
+        // All pairs are tried: which of them fits is nobody's business.
+        let mut fits = false;
+        for secret in &self.secrets {
+            let mac = message(secret, signature.timestamp, body);
+            for candidate in signature.candidates() {
+                fits |= mac.clone().verify_slice(&candidate).is_ok();
+            }
+        }
+        if fits { Ok(Verified { body, signed_at: Some(signed_at) }) } else { Err(Refusal::Mismatch) }
+    }
+}
+
+impl fmt::Debug for Verifier {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Verifier")
+            .field("secrets", &self.secrets.len())
+            .field("accept_unsigned", &self.accept_unsigned)
+            .field("tolerance", &self.tolerance)
+            .finish()
+    }
+}
+
+/// The body of a delivery that a [`Verifier`] let through.
+#[derive(Clone, Copy, Debug)]
+pub struct Verified<'b> {
+    body: &'b [u8],
+    signed_at: Option<Timestamp>,
+}
+
+impl<'b> Verified<'b> {
+    /// The raw body.
+    pub fn body(&self) -> &'b [u8] {
+        self.body
+    }
+
+    /// When it was signed; `None` if it was accepted without a signature.
+    pub fn signed_at(&self) -> Option<Timestamp> {
+        self.signed_at
+    }
+}
+
+/// Why a delivery is not taken as genuine. All are answered alike, with 401.
+#[derive(Clone, Copy, Debug, Eq, Error, PartialEq)]
+#[non_exhaustive]
+pub enum Refusal {
+    /// There is no signature.
+    #[error("the delivery carries no signature, and unsigned ones are not accepted here")]
+    Missing,
+    /// There is one, but not of the form `t=<digits>,v1=<hex>[,v1=<hex>]`, or there are several.
+    #[error("the delivery's signature is malformed")]
+    Malformed,
+    /// It was made too long ago, or in the future. Is the clock of this machine right?
+    #[error("the delivery's signature is too far from the present; check this machine's clock")]
+    Stale,
+    /// It was made with none of the secrets, or for another body.
+    #[error("the delivery's signature fits none of the signing secrets")]
+    Mismatch,
+}
+
+/// Signs a body as the service does, and returns the value of `X-Abyssale-Signature`: for tests.
+pub fn sign(secret: &SigningSecret, now: Timestamp, body: &[u8]) -> String {
+    let secs = alloc::string::ToString::to_string(&now.as_secs());
+    let digest = message(&keyed(secret), &secs, body).finalize().into_bytes();
+    let mut value = alloc::format!("t={secs},v1=");
+    for byte in digest {
+        for nibble in [byte >> 4, byte & 15] {
+            value.push(char::from_digit(nibble.into(), 16).unwrap_or('0'));
+        }
+    }
+    value
+}
+
+/// A header value taken apart, borrowed as it came.
+struct Signature<'h> {
+    /// The digits of `t`, which are signed as they are spelled.
+    timestamp: &'h str,
+    secs: u64,
+    pairs: &'h str,
+}
+
+impl<'h> Signature<'h> {
+    /// `None` unless there is exactly one `t` of 1 to 20 ASCII digits, without a leading zero, and at
+    /// least one `v1`.
+    fn parse(value: &'h [u8]) -> Option<Self> {
+        if value.len() > MAX_HEADER {
+            return None;
+        }
+        let pairs = str::from_utf8(value).ok()?;
+        let mut timestamps = values(pairs, "t");
+        let timestamp = timestamps.next()?;
+        let digits = (1..=20).contains(&timestamp.len()) && timestamp.bytes().all(|b| b.is_ascii_digit());
+        // One number, one spelling: the digits are what is signed.
+        let padded = timestamp.len() > 1 && timestamp.starts_with('0');
+        if !digits || padded || timestamps.next().is_some() || values(pairs, "v1").next().is_none() {
+            return None;
+        }
+        Some(Self { timestamp, secs: timestamp.parse().ok()?, pairs })
+    }
+
+    /// The digests of all well-formed `v1`; there are at most as many as the header's limit allows.
+    fn candidates(&self) -> impl Iterator<Item = [u8; 32]> {
+        values(self.pairs, "v1").filter_map(digest)
+    }
+}
+
+/// The values of `name` in `name=value,…`. Blanks around both are dropped, as the Python client does.
+fn values<'h>(pairs: &'h str, name: &str) -> impl Iterator<Item = &'h str> {
+    let pairs = pairs.split(',').filter_map(|pair| pair.split_once('='));
+    pairs.filter(move |(key, _)| key.trim_ascii() == name).map(|(_, value)| value.trim_ascii())
+}
+
+/// 64 lowercase hexadecimal digits, the only spelling the service uses.
+fn digest(hex: &str) -> Option<[u8; 32]> {
+    let digits = <&[u8; 64]>::try_from(hex.as_bytes()).ok()?;
+    let mut out = [0; 32];
+    for (byte, pair) in out.iter_mut().zip(digits.chunks_exact(2)) {
+        for digit in pair {
+            let nibble = match digit {
+                b'0'..=b'9' => digit - b'0',
+                b'a'..=b'f' => digit - b'a' + 10,
+                _ => return None,
+            };
+            *byte = *byte << 4 | nibble;
+        }
+    }
+    Some(out)
+}
+
+fn keyed(secret: &SigningSecret) -> Hmac<Sha256> {
+    // HMAC takes keys of any length; the fallback is unreachable and, being keyed with nothing, never used to accept.
+    match Hmac::new_from_slice(secret.expose().as_bytes()) {
+        Ok(mac) => mac,
+        Err(_) => unreachable!("HMAC takes keys of any length"),
+    }
+}
+
+fn message(secret: &Hmac<Sha256>, timestamp: &str, body: &[u8]) -> Hmac<Sha256> {
+    let mut mac = secret.clone();
+    mac.update(b"v1:webhook:");
+    mac.update(timestamp.as_bytes());
+    mac.update(b".");
+    mac.update(body);
+    mac
+}
+
+/// The header that carries the signature.
+pub const SIGNATURE_HEADER: &str = "x-abyssale-signature";
+
+/// How far a signature's time may be from the present unless set otherwise: that of the official clients.
+pub const DEFAULT_TOLERANCE: Duration = Duration::from_secs(300);
+
+/// Room for fourteen signatures; the service sends two at most.
+const MAX_HEADER: usize = 1024;
+
+#[cfg(test)]
+mod tests {
+    use alloc::{format, string::ToString, vec};
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const BODY: &[u8] = br#"{"export_id":"e","archive_url":"url.zip"}"#;
+    const NOW: Timestamp = Timestamp::from_secs(1_755_561_234);
+
+    fn secret(text: &str) -> SigningSecret {
+        SigningSecret::new(text).unwrap()
+    }
+
+    fn verify(value: &str) -> Result<(), Refusal> {
+        let headers = [("X-Abyssale-Signature", value)];
+        Verifier::new([secret("whsec_a")]).verify(NOW, &headers, BODY).map(drop)
+    }
+
+    #[test]
+    fn the_signature_is_that_of_openssl() {
+        // printf 'v1:webhook:1755561234.{"export_id":"e","archive_url":"url.zip"}' | openssl dgst -sha256 -hmac whsec_a
+        assert_eq!(sign(&secret("whsec_a"), NOW, BODY), OPENSSL);
+        assert_eq!(verify(OPENSSL), Ok(()));
+    }
+
+    const OPENSSL: &str = "t=1755561234,v1=9a7e98f1750556aee791f9ce5e05dc5db43ea581000afc8db6392338cfd3ca3f";
+
+    #[test]
+    fn one_fitting_signature_of_several_is_enough() {
+        let good = sign(&secret("whsec_a"), NOW, BODY);
+        let v1 = good.split_once(",v1=").unwrap().1;
+        let zeros = "0".repeat(64);
+        assert_eq!(verify(&format!("t=1755561234,v1={zeros},v1={v1}")), Ok(()));
+        assert_eq!(verify(&format!("t=1755561234, v1={v1} ,v0=x,v1=junk")), Ok(()));
+        assert_eq!(verify(&format!("v1={v1},t=1755561234")), Ok(()));
+        assert_eq!(verify(&format!("t=1755561234,v1={zeros}")), Err(Refusal::Mismatch));
+        assert_eq!(verify(&format!("t=1755561234,v1={}", v1.to_uppercase())), Err(Refusal::Mismatch));
+    }
+
+    #[test]
+    fn one_fitting_secret_of_several_is_enough() {
+        let headers = [(SIGNATURE_HEADER, sign(&secret("whsec_b"), NOW, BODY))];
+        assert!(Verifier::new([secret("whsec_a"), secret("whsec_b")]).verify(NOW, &headers, BODY).is_ok());
+        assert_eq!(
+            Verifier::new([secret("whsec_a")]).verify(NOW, &headers, BODY).unwrap_err(),
+            Refusal::Mismatch
+        );
+        assert_eq!(Verifier::new([]).verify(NOW, &headers, BODY).unwrap_err(), Refusal::Mismatch);
+    }
+
+    #[test]
+    fn an_altered_body_is_refused() {
+        let headers = [(SIGNATURE_HEADER, sign(&secret("whsec_a"), NOW, BODY))];
+        let verifier = Verifier::new([secret("whsec_a")]);
+        let altered = BODY.iter().map(|b| if *b == b'u' { b'v' } else { *b }).collect::<Vec<_>>();
+        assert_eq!(verifier.verify(NOW, &headers, &altered).unwrap_err(), Refusal::Mismatch);
+    }
+
+    #[test]
+    fn a_signature_ages_after_300_seconds_in_both_directions() {
+        let headers = [(SIGNATURE_HEADER, sign(&secret("whsec_a"), NOW, BODY))];
+        let verifier = Verifier::new([secret("whsec_a")]);
+        let at = |secs| verifier.verify(Timestamp::from_secs(secs), &headers, BODY).map(drop);
+        let now = NOW.as_secs();
+        assert_eq!((at(now + 300), at(now - 300)), (Ok(()), Ok(())));
+        assert_eq!((at(now + 301), at(now - 301)), (Err(Refusal::Stale), Err(Refusal::Stale)));
+    }
+
+    #[test]
+    fn what_makes_the_official_verifiers_raise_is_malformed() {
+        let v1 = "0".repeat(64);
+        for value in [
+            String::new(),
+            "t".into(),
+            format!("v1={v1}"),
+            "t=1755561234".into(),
+            format!("t=,v1={v1}"),
+            format!("t={},v1={v1}", "9".repeat(5000)),
+            format!("t={},v1={v1}", "9".repeat(21)),
+            format!("t=99999999999999999999,v1={v1}"),
+            format!("t=+1755561234,v1={v1}"),
+            format!("t=١٧,v1={v1}"),
+            format!("t=1755561234,t=1755561234,v1={v1}"),
+            format!("t=1755561234.0,v1={v1}"),
+            format!("t=01755561234,v1={v1}"),
+        ] {
+            assert_eq!(verify(&value), Err(Refusal::Malformed), "{value}");
+        }
+        assert_eq!(verify("t=1755561234,v1=é"), Err(Refusal::Mismatch));
+        let twice = vec![(SIGNATURE_HEADER, OPENSSL), (SIGNATURE_HEADER, OPENSSL)];
+        assert_eq!(
+            Verifier::new([secret("whsec_a")]).verify(NOW, &twice, BODY).unwrap_err(),
+            Refusal::Malformed
+        );
+    }
+
+    #[test]
+    fn unsigned_deliveries_are_accepted_only_by_name() {
+        let verifier = Verifier::new([secret("whsec_a")]);
+        assert_eq!(verifier.verify(NOW, &(), BODY).unwrap_err(), Refusal::Missing);
+        let lenient = verifier.accept_unsigned();
+        assert_eq!(lenient.verify(NOW, &(), BODY).unwrap().signed_at(), None);
+        let forged = [(SIGNATURE_HEADER, format!("t=1755561234,v1={}", "0".repeat(64)))];
+        assert_eq!(lenient.verify(NOW, &forged, BODY).unwrap_err(), Refusal::Mismatch);
+        assert!(Verifier::new([]).accept_unsigned().verify(NOW, &forged, BODY).is_ok());
+    }
+
+    #[test]
+    fn nothing_shows_a_secret() {
+        let verifier = Verifier::new([secret("whsec_hunter2")]);
+        assert!(!format!("{verifier:?}").contains("hunter2"));
+        assert!(!Refusal::Mismatch.to_string().contains("hunter2"));
+    }
+
+    proptest! {
+        #[test]
+        fn no_header_panics(value: Vec<u8>, now: u64) {
+            let headers = [(SIGNATURE_HEADER, value)];
+            let _ = Verifier::new([secret("a")]).verify(Timestamp::from_millis(now), &headers, b"");
+        }
+
+        #[test]
+        fn what_is_signed_is_accepted(body: Vec<u8>, secs in 0u64..1 << 50, key in "[!-~]{1,100}") {
+            let now = Timestamp::from_secs(secs);
+            let headers = [(SIGNATURE_HEADER, sign(&secret(&key), now, &body))];
+            prop_assert!(Verifier::new([secret(&key)]).verify(now, &headers, &body).is_ok());
+        }
+    }
+}

@@ -1,0 +1,41 @@
+//! The main job, in a synchronous program: banner ids in, images on disk out.
+//!
+//! `cargo run --bin export` does it against a simulator; with `ABYSSALE_API_KEY`, against the service.
+
+use std::{error::Error, process::ExitCode};
+
+use abyssale_blocking::Exporter;
+use abyssale_examples::{Display, Stage, exit, parse, print_table};
+
+fn main() -> ExitCode {
+    exit("export", run())
+}
+
+fn run() -> Result<(), Box<dyn Error + Send + Sync>> {
+    let Some(options) = parse("export")? else { return Ok(()) };
+    let stage = Stage::set(options)?;
+    let display = Display::new();
+    if stage.is_simulated() {
+        display.keep("ABYSSALE_API_KEY is not set: the simulator inside plays the service");
+    }
+
+    let mut builder = Exporter::builder()
+        .callback(&stage.callback_url)
+        .listen_on(stage.socket.try_clone()?)
+        .event_timeout(stage.wait);
+    if let Some(key) = &stage.api_key {
+        builder = builder.api_key(key.clone());
+    }
+    if let Some(base) = &stage.base_url {
+        builder = builder.base_url(base);
+    }
+    if let Some(secret) = &stage.signing_secret {
+        builder = builder.signing_secret(secret.clone());
+    }
+    let exporter = builder.build()?;
+
+    let archive = exporter.export(&stage.ids)?.observe(display).save_to(stage.archive())?;
+    let entries = archive.unpack_into(stage.images())?;
+    print_table(&entries, archive.asked_for(), &stage.images())?;
+    Ok(())
+}

@@ -1,0 +1,29 @@
+//! The bodies of the fuzz targets: what has to hold for any input whatever.
+//!
+//! `fuzz/` holds nothing but their entry points, because it builds with nightly and a sanitizer. Here
+//! they build on stable, so that `cargo test` replays the corpus and the tests of `tests/` can use
+//! the same generator of Python values.
+
+mod archive_headers;
+mod error_response;
+pub mod python;
+mod strict;
+mod validation;
+
+pub use self::{
+    archive_headers::archive_headers,
+    error_response::error_response,
+    validation::{validation_json, validation_repr, validation_round_trip},
+};
+
+/// A target by its name, which is also the name of its corpus.
+pub type Target = (&'static str, fn(&[u8]));
+
+/// All targets.
+pub const TARGETS: [Target; 5] = [
+    ("archive_headers", archive_headers),
+    ("error_response", error_response),
+    ("validation_json", validation_json),
+    ("validation_repr", validation_repr),
+    ("validation_round_trip", validation_round_trip),
+];

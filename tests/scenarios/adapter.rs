@@ -1,0 +1,246 @@
+//! The two transports behind one face, so that a scenario is written once.
+
+use std::{future::Future, net::TcpListener, path::Path, time::Duration};
+
+use abyssale_core::{
+    ApiKey, ArchivePolicy, ExportId, Order, SigningSecret, SigningSecretState, TokenPlacement,
+    UnknownOutcome, webhook::NewExport,
+};
+use abyssale_host::{
+    Error, Observer,
+    unpack::{Entry, Limits},
+};
+
+/// How an exporter is to be set up.
+pub(crate) struct Setup {
+    pub(crate) api_key: String,
+    pub(crate) base_url: String,
+    pub(crate) callback: Option<String>,
+    pub(crate) socket: Option<TcpListener>,
+    pub(crate) listen: Option<String>,
+    pub(crate) secret: Option<String>,
+    pub(crate) token: Option<TokenPlacement>,
+    pub(crate) timeout: Duration,
+    pub(crate) max_retries: u32,
+    pub(crate) event_timeout: Duration,
+    pub(crate) stall_timeout: Duration,
+    pub(crate) unknown_outcome: UnknownOutcome,
+    pub(crate) archive: ArchivePolicy,
+    /// Hand in a client of the user's own.
+    pub(crate) own_client: bool,
+}
+
+pub(crate) struct Saved {
+    pub(crate) bytes: u64,
+    pub(crate) event: NewExport,
+}
+
+/// What both transports can do.
+pub(crate) trait Adapter: Sized + Send + Sync {
+    /// The module that its tests are in.
+    const NAME: &str;
+
+    fn build(setup: Setup) -> Result<Self, Error>;
+    fn save(&self, ids: &[&str], path: &Path, observer: impl Observer) -> Result<Saved, Error>;
+    fn unpack(
+        &self,
+        ids: &[&str],
+        path: &Path,
+        observer: impl Observer + 'static,
+    ) -> Result<Vec<Entry>, Error>;
+    fn wait(&self, ids: &[&str]) -> Result<NewExport, Error>;
+    fn create_export(&self, order: &Order) -> Result<ExportId, Error>;
+    fn download(&self, event: &NewExport, path: &Path) -> Result<u64, Error>;
+    fn signing_secret(&self) -> Result<SigningSecretState, Error>;
+    fn rotate(&self, force: bool) -> Result<SigningSecretState, Error>;
+    fn revoke(&self) -> Result<SigningSecretState, Error>;
+    fn shown(&self) -> String;
+}
+
+/// Both builders have the same methods, so one text sets up both.
+macro_rules! configured {
+    ($builder:expr, $setup:ident) => {{
+        let mut builder = $builder
+            .api_key(ApiKey::new($setup.api_key).unwrap())
+            .base_url($setup.base_url)
+            .event_timeout($setup.event_timeout)
+            .unknown_outcome($setup.unknown_outcome)
+            .token($setup.token)
+            .client(|client| {
+                client
+                    .timeout($setup.timeout)
+                    .max_retries($setup.max_retries)
+                    .stall_timeout($setup.stall_timeout)
+                    .archive_policy($setup.archive)
+            });
+        if let Some(callback) = $setup.callback {
+            builder = builder.callback(callback);
+        }
+        if let Some(socket) = $setup.socket {
+            builder = builder.listen_on(socket);
+        }
+        if let Some(address) = $setup.listen {
+            builder = builder.listen(address);
+        }
+        if let Some(secret) = $setup.secret {
+            builder = builder.signing_secret(SigningSecret::new(secret).unwrap());
+        }
+        builder
+    }};
+}
+
+pub(crate) struct Blocking(abyssale_blocking::Exporter);
+
+impl Adapter for Blocking {
+    const NAME: &str = "blocking";
+
+    fn build(setup: Setup) -> Result<Self, Error> {
+        let own = setup.own_client;
+        let mut builder = configured!(abyssale_blocking::Exporter::builder(), setup);
+        if own {
+            builder = builder.client(|client| client.agent(own_client::agent()));
+        }
+        builder.build().map(Self)
+    }
+
+    fn save(&self, ids: &[&str], path: &Path, observer: impl Observer) -> Result<Saved, Error> {
+        let archive = self.0.export(ids.iter().copied())?.observe(observer).save_to(path)?;
+        Ok(Saved { bytes: archive.bytes(), event: archive.event().clone() })
+    }
+
+    fn unpack(
+        &self,
+        ids: &[&str],
+        path: &Path,
+        observer: impl Observer + 'static,
+    ) -> Result<Vec<Entry>, Error> {
+        let archive = self.0.export(ids.iter().copied())?.save_to(path)?;
+        archive.unpack_observed(path.with_file_name("images"), Limits::default(), observer)
+    }
+
+    fn wait(&self, ids: &[&str]) -> Result<NewExport, Error> {
+        self.0.export(ids.iter().copied())?.wait()
+    }
+
+    fn create_export(&self, order: &Order) -> Result<ExportId, Error> {
+        self.0.client().create_export(order)
+    }
+
+    fn download(&self, event: &NewExport, path: &Path) -> Result<u64, Error> {
+        self.0.client().download(event, path)
+    }
+
+    fn signing_secret(&self) -> Result<SigningSecretState, Error> {
+        self.0.client().signing_secret()
+    }
+
+    fn rotate(&self, force: bool) -> Result<SigningSecretState, Error> {
+        self.0.client().rotate_signing_secret(force)
+    }
+
+    fn revoke(&self) -> Result<SigningSecretState, Error> {
+        self.0.client().revoke_signing_secret()
+    }
+
+    fn shown(&self) -> String {
+        format!("{:?}", self.0)
+    }
+}
+
+pub(crate) struct Async {
+    exporter: abyssale_async::Exporter,
+    runtime: tokio::runtime::Runtime,
+}
+
+impl Async {
+    /// Runs a future as a task of the runtime's threads, as a program would.
+    fn run<T>(&self, future: impl Future<Output = T>) -> T {
+        self.runtime.block_on(future)
+    }
+
+    /// Begins a download, and drops its future as soon as `moment` has come.
+    pub(crate) fn drop_download(&self, event: &NewExport, path: &Path, moment: impl Future<Output = ()>) {
+        self.run(async {
+            tokio::select! {
+                result = self.exporter.client().download(event, path) => panic!("it is over: {result:?}"),
+                () = moment => {}
+            }
+        });
+    }
+}
+
+impl Adapter for Async {
+    const NAME: &str = "asynchronous";
+
+    fn build(setup: Setup) -> Result<Self, Error> {
+        let runtime =
+            tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+        let own = setup.own_client;
+        let mut builder = configured!(abyssale_async::Exporter::builder(), setup);
+        if own {
+            builder = builder.client(|client| client.http_client(own_client::hyper()));
+        }
+        let exporter = runtime.block_on(builder.build())?;
+        Ok(Self { exporter, runtime })
+    }
+
+    fn save(&self, ids: &[&str], path: &Path, observer: impl Observer) -> Result<Saved, Error> {
+        let archive = self.run(self.exporter.export(ids.iter().copied())?.observe(observer).save_to(path))?;
+        Ok(Saved { bytes: archive.bytes(), event: archive.event().clone() })
+    }
+
+    fn unpack(
+        &self,
+        ids: &[&str],
+        path: &Path,
+        observer: impl Observer + 'static,
+    ) -> Result<Vec<Entry>, Error> {
+        self.run(async {
+            let archive = self.exporter.export(ids.iter().copied())?.save_to(path).await?;
+            archive.unpack_observed(path.with_file_name("images"), Limits::default(), observer).await
+        })
+    }
+
+    fn wait(&self, ids: &[&str]) -> Result<NewExport, Error> {
+        self.run(self.exporter.export(ids.iter().copied())?.wait())
+    }
+
+    fn create_export(&self, order: &Order) -> Result<ExportId, Error> {
+        self.run(self.exporter.client().create_export(order))
+    }
+
+    fn download(&self, event: &NewExport, path: &Path) -> Result<u64, Error> {
+        self.run(self.exporter.client().download(event, path))
+    }
+
+    fn signing_secret(&self) -> Result<SigningSecretState, Error> {
+        self.run(self.exporter.client().signing_secret())
+    }
+
+    fn rotate(&self, force: bool) -> Result<SigningSecretState, Error> {
+        self.run(self.exporter.client().rotate_signing_secret(force))
+    }
+
+    fn revoke(&self) -> Result<SigningSecretState, Error> {
+        self.run(self.exporter.client().revoke_signing_secret())
+    }
+
+    fn shown(&self) -> String {
+        format!("{:?}", self.exporter)
+    }
+}
+
+/// Clients as a user might bring them: with a pool, and with nothing set for our sake.
+mod own_client {
+    use bytes::Bytes;
+    use http_body_util::Full;
+    use hyper_util::client::legacy;
+
+    pub(super) fn agent() -> ureq::Agent {
+        ureq::Agent::config_builder().proxy(None).build().new_agent()
+    }
+
+    pub(super) fn hyper() -> legacy::Client<legacy::connect::HttpConnector, Full<Bytes>> {
+        legacy::Client::builder(hyper_util::rt::TokioExecutor::new()).build_http()
+    }
+}

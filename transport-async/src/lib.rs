@@ -1,0 +1,60 @@
+//! Abyssale exports from asynchronous programs: banner ids in, a ZIP archive on disk out.
+//!
+//! tokio and hyper. The same interface, synchronous, is `abyssale-blocking`.
+//!
+//! ```no_run
+//! # async fn run() -> Result<(), abyssale_async::Error> {
+//! use abyssale_async::Exporter;
+//!
+//! let exporter = Exporter::builder()                       // key from ABYSSALE_API_KEY unless given
+//!     .callback("https://hooks.example.com/abyssale")      // what the service calls
+//!     .listen("0.0.0.0:8080")                              // where we answer it
+//!     .build()
+//!     .await?;
+//! let archive = exporter.export(["64238d01-d402-474b-8c2d-fbc957e9d290"])?.save_to("banners.zip").await?;
+//! println!("{} bytes in {}", archive.bytes(), archive.path().display());
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! Dropping a future cancels what it does: the connection is closed, and what is here of a download
+//! stays beside its target if it can be resumed, and is removed if not. An export that was asked for by then is made all the same.
+//!
+//! | to | use |
+//! |---|---|
+//! | get archives | [`Exporter`] |
+//! | make one call at a time | [`Client`] |
+//! | receive deliveries, whoever asked for them | [`Receiver`] |
+
+mod client;
+mod drive;
+mod exporter;
+mod fetch;
+mod job;
+mod listener;
+mod receiver;
+mod resolver;
+mod send;
+mod service;
+mod sink;
+mod strict;
+mod tls;
+
+// The public interface.
+pub use self::{
+    client::{Client, ClientBuilder},
+    exporter::{Exporter, ExporterBuilder},
+    job::{Archive, Job},
+    listener::Listener,
+    receiver::Receiver,
+    service::ReceiverService,
+};
+pub use abyssale_core as core;
+#[cfg(feature = "unpack")]
+pub use abyssale_host::unpack;
+pub use abyssale_host::{Error, Handler, InvalidSetting, Observer, Progress};
+
+/// The README's example, compiled.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

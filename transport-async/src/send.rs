@@ -1,0 +1,148 @@
+//! Carrying out a request with hyper, under our own safety settings whatever the client's are, and
+//! telling what certainly was not sent from what may have been.
+
+use std::{error::Error as StdError, fmt, future::Future, pin::Pin, sync::Arc, time::Duration};
+
+use abyssale_core::{
+    ArchivePolicy, MAX_ANSWER, Sent,
+    http::{Request, Url},
+};
+use abyssale_host::Error;
+use bytes::Bytes;
+use http::{HeaderMap, Response};
+use http_body_util::{BodyExt as _, Full};
+use hyper::body::Incoming;
+use hyper_rustls::HttpsConnectorBuilder;
+use hyper_util::{
+    client::legacy::{
+        self, Client,
+        connect::{Connect, HttpConnector, capture_connection},
+    },
+    rt::TokioExecutor,
+};
+use tokio::time::{Instant, timeout_at};
+
+use crate::{resolver::GuardedResolver, tls};
+
+/// Any hyper client, whatever it connects with.
+pub(crate) trait HttpClient: fmt::Debug + Send + Sync {
+    fn request(&self, request: http::Request<Full<Bytes>>) -> Answering;
+}
+
+pub(crate) type Answering = Pin<Box<dyn Future<Output = Result<Response<Incoming>, legacy::Error>> + Send>>;
+
+impl<C: Connect + Clone + Send + Sync + 'static> HttpClient for Client<C, Full<Bytes>> {
+    fn request(&self, request: http::Request<Full<Bytes>>) -> Answering {
+        Box::pin(Self::request(self, request))
+    }
+}
+
+/// Our own clients, for the service and for archives: no pool, so that every request has a fresh
+/// connection, no proxy, and the operating system's certificates.
+pub(crate) fn clients(base: &Url, policy: ArchivePolicy) -> Result<[Arc<dyn HttpClient>; 2], Error> {
+    let tls = tls::client_config(base)?;
+    let mut anywhere = ArchivePolicy::default();
+    anywhere.allow_private = true;
+    // The service is where the settings say, so only archives are held to the policy.
+    let client = |policy| -> Arc<dyn HttpClient> {
+        let mut connector = HttpConnector::new_with_resolver(GuardedResolver::new(policy, base.clone()));
+        connector.enforce_http(false);
+        connector.set_connect_timeout(Some(CONNECT));
+        connector.set_nodelay(true);
+        let connector = HttpsConnectorBuilder::new()
+            .with_tls_config(tls.clone())
+            .https_or_http()
+            .enable_http1()
+            .wrap_connector(connector);
+        let mut builder = Client::builder(TokioExecutor::new());
+        builder.pool_max_idle_per_host(0).retry_canceled_requests(false).http1_max_headers(MAX_FIELDS);
+        Arc::new(builder.build::<_, Full<Bytes>>(connector))
+    };
+    Ok([client(anywhere), client(policy)])
+}
+
+/// An answer, read as far as it is worth reading.
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: Vec<u8>,
+}
+
+/// Why there is no answer.
+pub(crate) struct NoAnswer {
+    pub(crate) sent: Sent,
+    pub(crate) reason: String,
+}
+
+/// Sends a request to the service and reads the answer, all within `limit`.
+pub(crate) async fn send(
+    client: &dyn HttpClient,
+    request: Request,
+    limit: Duration,
+) -> Result<Answer, NoAnswer> {
+    let deadline = Instant::now() + limit.min(FOREVER);
+    let response = begin(client, request, deadline).await?;
+    let (parts, body) = response.into_parts();
+    let body = read_bounded(body, deadline).await;
+    Ok(Answer { status: parts.status.as_u16(), headers: parts.headers, body })
+}
+
+/// Sends a request and waits for the head of the answer until `deadline`.
+pub(crate) async fn begin(
+    client: &dyn HttpClient,
+    request: Request,
+    deadline: Instant,
+) -> Result<Response<Incoming>, NoAnswer> {
+    let request: http::Request<Vec<u8>> = request
+        .try_into()
+        .map_err(|error: http::Error| NoAnswer { sent: Sent::Never, reason: error.to_string() })?;
+    let mut request = request.map(|body| Full::new(body.into()));
+    // Told of the connection just before the request goes out on it: the one moment that divides what was certainly
+    // not sent from what may have been, whatever went wrong.
+    let watched = capture_connection(&mut request);
+    let sent = || if watched.connection_metadata().is_some() { Sent::Maybe } else { Sent::Never };
+    match timeout_at(deadline, client.request(request)).await {
+        Ok(Ok(response)) => Ok(response),
+        Ok(Err(error)) => {
+            let sent = if error.is_connect() { Sent::Never } else { sent() };
+            Err(NoAnswer { sent, reason: with_causes(&error) })
+        }
+        Err(_) => Err(NoAnswer { sent: sent(), reason: "timed out".into() }),
+    }
+}
+
+/// Reads at most [`MAX_ANSWER`] bytes. If the body breaks off or takes too long, what came before is
+/// worth having: the status has said the main thing already.
+pub(crate) async fn read_bounded(mut body: Incoming, deadline: Instant) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    while let Ok(Some(Ok(frame))) = timeout_at(deadline, body.frame()).await {
+        let Ok(piece) = frame.into_data() else { continue };
+        let room = MAX_ANSWER - bytes.len();
+        bytes.extend_from_slice(piece.get(..room).unwrap_or(&piece));
+        if bytes.len() == MAX_ANSWER {
+            break;
+        }
+    }
+    bytes
+}
+
+/// hyper's errors say little themselves; what went wrong is in their causes.
+pub(crate) fn with_causes(error: &dyn StdError) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let reason = error.to_string();
+        if !text.ends_with(&reason) {
+            text.push_str(": ");
+            text.push_str(&reason);
+        }
+        cause = error.source();
+    }
+    text
+}
+
+const CONNECT: Duration = Duration::from_secs(10);
+/// The most header fields of an answer.
+const MAX_FIELDS: usize = 128;
+/// Keeps a duration without end from overflowing the clock.
+const FOREVER: Duration = Duration::from_secs(365 * 24 * 60 * 60);

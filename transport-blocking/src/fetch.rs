@@ -1,0 +1,110 @@
+//! Downloading an archive into a file. What to ask for and what an answer means is core's decision, what survives on the
+//! disk is the host's; here bytes move.
+
+use std::{
+    io::{self, Read as _},
+    path::Path,
+    time::Duration,
+};
+
+use abyssale_core::{
+    download::{Receive, Step, Transfer, TransferError},
+    http::Request,
+};
+use abyssale_host::{FileError, PartFile};
+use ureq::Body;
+
+use crate::{
+    Client,
+    send::{Answer, begin_download, read_bounded},
+};
+
+/// What a download came to, when it did not come to an archive.
+pub(crate) enum NotFetched {
+    /// The answer was not a 2xx.
+    Refused(Box<Answer>),
+    /// It did not begin, broke off, is no archive, or cannot be stored.
+    Failed(FileError),
+}
+
+/// How far a download is.
+#[derive(Clone, Copy)]
+pub(crate) struct Count {
+    pub(crate) received: u64,
+    pub(crate) total: Option<u64>,
+    pub(crate) resumed_from: u64,
+}
+
+/// Downloads to `target`, going on from what an earlier attempt has left there. Returns the archive's size.
+///
+/// On an error `target` is as it was.
+pub(crate) fn fetch(
+    client: &Client,
+    request: &Request,
+    stall: Duration,
+    target: &Path,
+    progress: &mut dyn FnMut(Count),
+) -> Result<u64, NotFetched> {
+    let file = PartFile::open(target)?;
+    let config = client.config();
+    let base = config.endpoint.base_url().clone();
+    let mut transfer = file.resumed(Transfer::new(request.url().clone(), config.archive, base));
+    if let Some(rest) = transfer.nothing_left() {
+        return Ok(file.finish(&rest)?);
+    }
+    loop {
+        let response = begin_download(client.download_caller(), transfer.request(), stall)
+            .map_err(|error| interrupted(&error.reason))?;
+        let (parts, body) = response.into_parts();
+        match transfer.handle_head(parts.status.as_u16(), &parts.headers) {
+            Step::Receive(receive) => return Ok(take_in(file, &receive, body, progress)?),
+            Step::Refused { is_gone } => {
+                if is_gone {
+                    file.discard();
+                }
+                let (status, body) = (parts.status.as_u16(), read_bounded(body));
+                return Err(NotFetched::Refused(Box::new(Answer { status, headers: parts.headers, body })));
+            }
+            Step::Failed(error) => return Err(file.give_up(error).into()),
+            // The next connection is another one, so what is left of this body need not be read.
+            _ => {}
+        }
+    }
+}
+
+fn take_in(
+    mut file: PartFile,
+    receive: &Receive,
+    body: Body,
+    progress: &mut dyn FnMut(Count),
+) -> Result<u64, FileError> {
+    file.begin(receive)?;
+    let mut report =
+        |received| progress(Count { received, total: receive.total, resumed_from: receive.from });
+    report(file.len());
+    let mut body = body.into_with_config().limit(u64::MAX).reader();
+    let mut buffer = vec![0; CHUNK];
+    loop {
+        let read = match body.read(&mut buffer) {
+            Ok(read) => read,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            Err(error) => return Err(TransferError::Interrupted(error.to_string().into()).into()),
+        };
+        let Some(piece) = buffer.get(..read).filter(|piece| !piece.is_empty()) else { break };
+        file.write(piece)?;
+        report(file.len());
+    }
+    file.finish(receive)
+}
+
+fn interrupted(reason: &str) -> NotFetched {
+    NotFetched::Failed(TransferError::Interrupted(reason.into()).into())
+}
+
+impl From<FileError> for NotFetched {
+    fn from(error: FileError) -> Self {
+        Self::Failed(error)
+    }
+}
+
+const CHUNK: usize = 64 << 10;

@@ -1,0 +1,52 @@
+//! Abyssale exports from synchronous programs: banner ids in, a ZIP archive on disk out.
+//!
+//! Threads and ureq; no runtime. The same interface, asynchronous, is `abyssale-async`.
+//!
+//! ```no_run
+//! use abyssale_blocking::Exporter;
+//!
+//! let exporter = Exporter::builder()                       // key from ABYSSALE_API_KEY unless given
+//!     .callback("https://hooks.example.com/abyssale")      // what the service calls
+//!     .listen("0.0.0.0:8080")                              // where we answer it
+//!     .build()?;
+//! let archive = exporter.export(["64238d01-d402-474b-8c2d-fbc957e9d290"])?.save_to("banners.zip")?;
+//! println!("{} bytes in {}", archive.bytes(), archive.path().display());
+//! # Ok::<(), abyssale_blocking::Error>(())
+//! ```
+//!
+//! | to | use |
+//! |---|---|
+//! | get archives | [`Exporter`] |
+//! | make one call at a time | [`Client`] |
+//! | receive deliveries, whoever asked for them | [`Receiver`] |
+
+mod client;
+mod drive;
+mod exporter;
+mod fetch;
+mod job;
+mod listener;
+mod marking;
+mod receiver;
+mod request_reader;
+mod resolver;
+mod send;
+mod tls;
+
+// The public interface.
+pub use self::{
+    client::{Client, ClientBuilder},
+    exporter::{Exporter, ExporterBuilder},
+    job::{Archive, Job},
+    listener::Listener,
+    receiver::Receiver,
+};
+pub use abyssale_core as core;
+#[cfg(feature = "unpack")]
+pub use abyssale_host::unpack;
+pub use abyssale_host::{Error, Handler, InvalidSetting, Observer, Progress};
+
+/// The README's example, compiled.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

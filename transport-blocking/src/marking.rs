@@ -1,0 +1,63 @@
+//! Knowing whether a byte of a request was sent: not by what an error looks like, but by having watched.
+//!
+//! An I/O error does not tell when it happened: an unreachable network, for one, is reported by a read on a connection
+//! that stood, too. So our own agents connect through [`Marking`], which sits above TLS and notes the first byte of a
+//! request that goes out.
+
+use std::cell::Cell;
+
+use ureq::{
+    Error,
+    unversioned::transport::{Buffers, ConnectionDetails, Connector, NextTimeout, Transport},
+};
+
+thread_local! {
+    /// Whether the call under way in this thread has begun to send. ureq sends in the thread that calls it.
+    static BEGUN: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Runs a call, and tells whether it began to send.
+pub(crate) fn watch<T>(call: impl FnOnce() -> T) -> (T, bool) {
+    BEGUN.set(false);
+    let result = call();
+    (result, BEGUN.get())
+}
+
+/// The last link of a chain of connectors.
+#[derive(Debug)]
+pub(crate) struct Marking;
+
+impl<In: Transport> Connector<In> for Marking {
+    type Out = Marked<In>;
+
+    fn connect(&self, _: &ConnectionDetails<'_>, chained: Option<In>) -> Result<Option<Marked<In>>, Error> {
+        Ok(chained.map(Marked))
+    }
+}
+
+/// A connection that notes the first byte.
+#[derive(Debug)]
+pub(crate) struct Marked<T>(T);
+
+impl<T: Transport> Transport for Marked<T> {
+    fn buffers(&mut self) -> &mut dyn Buffers {
+        self.0.buffers()
+    }
+
+    fn transmit_output(&mut self, amount: usize, timeout: NextTimeout) -> Result<(), Error> {
+        BEGUN.set(true);
+        self.0.transmit_output(amount, timeout)
+    }
+
+    fn await_input(&mut self, timeout: NextTimeout) -> Result<bool, Error> {
+        self.0.await_input(timeout)
+    }
+
+    fn is_open(&mut self) -> bool {
+        self.0.is_open()
+    }
+
+    fn is_tls(&self) -> bool {
+        self.0.is_tls()
+    }
+}

@@ -1,0 +1,370 @@
+//! Reading an HTTP/1.1 request from bytes, strictly: what two servers could frame differently is
+//! refused. No I/O: bytes in, a request out.
+//!
+//! The head is taken apart by httparse, which hyper and ureq use as well. Framing is decided here,
+//! because what there is to borrow is looser than an address on the open internet should be.
+
+use abyssale_core::http::Headers;
+
+/// The head of a request.
+#[derive(Debug, Eq, PartialEq)]
+pub(crate) struct Head {
+    pub(crate) method: String,
+    /// Path and query, as they came.
+    pub(crate) target: String,
+    pub(crate) headers: Vec<(String, Vec<u8>)>,
+    pub(crate) framing: Framing,
+    /// The client waits for `100 Continue` before it sends the body.
+    pub(crate) expects_continue: bool,
+}
+
+/// How the end of the body is known.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Framing {
+    /// It has this many bytes.
+    Length(u64),
+    /// It comes in chunks.
+    Chunked,
+}
+
+/// Why a request is refused before anybody looks at what it is about.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Malformed {
+    /// 400.
+    BadRequest,
+    /// 413.
+    BodyTooLarge,
+    /// 431.
+    HeadTooLarge,
+}
+
+impl Malformed {
+    pub(crate) fn status(self) -> u16 {
+        match self {
+            Self::BadRequest => 400,
+            Self::BodyTooLarge => 413,
+            Self::HeadTooLarge => 431,
+        }
+    }
+}
+
+/// Collects a head, at most [`MAX_HEAD`] bytes of it. Looks at every byte once, however few come at a time.
+#[derive(Debug, Default)]
+pub(crate) struct HeadReader {
+    bytes: Vec<u8>,
+    /// How many bytes have been looked at.
+    seen: usize,
+}
+
+impl HeadReader {
+    /// Takes bytes. Once the head is whole, returns it and what has come of the body.
+    pub(crate) fn feed(&mut self, bytes: &[u8]) -> Result<Option<(Head, Vec<u8>)>, Malformed> {
+        self.bytes.extend_from_slice(bytes);
+        while let Some(&byte) = self.bytes.get(self.seen) {
+            let before = self.bytes.get(..self.seen).unwrap_or_default();
+            // A bare line feed would end a line for a lenient reader, and a bare carriage return might.
+            if (byte == b'\n') != before.ends_with(b"\r") {
+                return Err(Malformed::BadRequest);
+            }
+            self.seen += 1;
+            if byte == b'\n' && before.ends_with(b"\r\n\r") {
+                let body = self.bytes.split_off(self.seen);
+                return parse_head(&self.bytes).map(|head| Some((head, body)));
+            }
+            if self.seen == MAX_HEAD {
+                return Err(Malformed::HeadTooLarge);
+            }
+        }
+        Ok(None)
+    }
+}
+
+fn parse_head(head: &[u8]) -> Result<Head, Malformed> {
+    let mut fields = [httparse::EMPTY_HEADER; MAX_FIELDS];
+    let mut request = httparse::Request::new(&mut fields);
+    match request.parse(head) {
+        Ok(httparse::Status::Complete(_)) => {}
+        Err(httparse::Error::TooManyHeaders) => return Err(Malformed::HeadTooLarge),
+        Ok(httparse::Status::Partial) | Err(_) => return Err(Malformed::BadRequest),
+    }
+    let (Some(method), Some(target), Some(version)) = (request.method, request.path, request.version) else {
+        return Err(Malformed::BadRequest);
+    };
+    // Proxies send the origin form to servers; anything else is not meant for us.
+    if !target.starts_with('/') {
+        return Err(Malformed::BadRequest);
+    }
+    let headers: Vec<_> =
+        request.headers.iter().map(|field| (field.name.to_owned(), field.value.to_vec())).collect();
+    let framing = framing(&headers, version)?;
+    let expects_continue = match headers.only("expect") {
+        None if headers.first("expect").is_none() => false,
+        Some(value) if value.eq_ignore_ascii_case(b"100-continue") => version == 1,
+        _ => return Err(Malformed::BadRequest),
+    };
+    let (method, target) = (method.to_owned(), target.to_owned());
+    Ok(Head { method, target, headers, framing, expects_continue })
+}
+
+fn framing(headers: &[(String, Vec<u8>)], version: u8) -> Result<Framing, Malformed> {
+    // `&[T]` is sized, so it can be looked into through the trait.
+    let headers = &headers;
+    let hosts = headers.first("host").is_some();
+    if headers.nth("host", 1).is_some() || (version == 1 && !hosts) {
+        return Err(Malformed::BadRequest);
+    }
+    match (headers.first("content-length"), headers.first("transfer-encoding")) {
+        (Some(_), Some(_)) => Err(Malformed::BadRequest),
+        (None, None) => Ok(Framing::Length(0)),
+        (Some(_), None) => {
+            let value = headers.only("content-length").ok_or(Malformed::BadRequest)?;
+            let digits =
+                str::from_utf8(value).ok().filter(|t| !t.is_empty() && t.bytes().all(|b| b.is_ascii_digit()));
+            digits.and_then(|t| t.parse().ok()).map(Framing::Length).ok_or(Malformed::BadRequest)
+        }
+        (None, Some(_)) => match headers.only("transfer-encoding") {
+            Some(coding) if version == 1 && coding.eq_ignore_ascii_case(b"chunked") => Ok(Framing::Chunked),
+            _ => Err(Malformed::BadRequest),
+        },
+    }
+}
+
+/// Collects a body, at most `limit` bytes of it.
+#[derive(Debug)]
+pub(crate) struct BodyReader {
+    state: State,
+    body: Vec<u8>,
+    limit: usize,
+}
+
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum State {
+    /// So many bytes are to come; then the body is over.
+    Counted(u64),
+    /// In a chunk's size line, with its digits so far.
+    Size {
+        digits: u8,
+        size: u64,
+    },
+    /// Behind the size, at its line feed.
+    SizeEnd {
+        size: u64,
+    },
+    /// In a chunk.
+    Chunk(u64),
+    /// Behind a chunk, at its carriage return, then at its line feed.
+    ChunkEnd {
+        feed: bool,
+    },
+    /// Behind the last chunk: trailers are refused, so a line end must follow.
+    LastEnd {
+        feed: bool,
+    },
+    Done,
+}
+
+impl BodyReader {
+    pub(crate) fn new(framing: Framing, limit: usize) -> Result<Self, Malformed> {
+        let state = match framing {
+            Framing::Length(0) => State::Done,
+            Framing::Length(length) if length > limit as u64 => return Err(Malformed::BodyTooLarge),
+            Framing::Length(length) => State::Counted(length),
+            Framing::Chunked => State::Size { digits: 0, size: 0 },
+        };
+        Ok(Self { state, body: Vec::new(), limit })
+    }
+
+    /// Takes bytes, and returns how many of them belong to this body.
+    pub(crate) fn feed(&mut self, bytes: &[u8]) -> Result<usize, Malformed> {
+        let mut rest = bytes;
+        while let (false, Some((&byte, behind))) = (self.is_done(), rest.split_first()) {
+            self.state = match self.state {
+                State::Counted(left) | State::Chunk(left) => {
+                    let count = usize::try_from(left).unwrap_or(usize::MAX).min(rest.len());
+                    let (piece, behind) = rest.split_at(count);
+                    if piece.len() > self.limit - self.body.len() {
+                        return Err(Malformed::BodyTooLarge);
+                    }
+                    self.body.extend_from_slice(piece);
+                    rest = behind;
+                    match (self.state, left - count as u64) {
+                        (State::Counted(_), 0) => State::Done,
+                        (State::Counted(_), left) => State::Counted(left),
+                        (_, 0) => State::ChunkEnd { feed: false },
+                        (_, left) => State::Chunk(left),
+                    }
+                }
+                framing => {
+                    rest = behind;
+                    framing.step(byte)?
+                }
+            };
+        }
+        Ok(bytes.len() - rest.len())
+    }
+
+    pub(crate) fn is_done(&self) -> bool {
+        self.state == State::Done
+    }
+
+    pub(crate) fn into_body(self) -> Vec<u8> {
+        self.body
+    }
+}
+
+impl State {
+    /// One byte of the framing: sizes are 1 to 8 hexadecimal digits, without extensions or blanks.
+    fn step(self, byte: u8) -> Result<Self, Malformed> {
+        match (self, byte) {
+            (Self::Size { digits, size }, b'\r') if digits > 0 => Ok(Self::SizeEnd { size }),
+            (Self::Size { digits: 0..8, size }, digit) if digit.is_ascii_hexdigit() => {
+                let value = char::from(digit).to_digit(16).ok_or(Malformed::BadRequest)?;
+                let Self::Size { digits, .. } = self else { return Err(Malformed::BadRequest) };
+                Ok(Self::Size { digits: digits + 1, size: size * 16 + u64::from(value) })
+            }
+            (Self::SizeEnd { size: 0 }, b'\n') => Ok(Self::LastEnd { feed: false }),
+            (Self::SizeEnd { size }, b'\n') => Ok(Self::Chunk(size)),
+            (Self::ChunkEnd { feed: false }, b'\r') => Ok(Self::ChunkEnd { feed: true }),
+            (Self::ChunkEnd { feed: true }, b'\n') => Ok(Self::Size { digits: 0, size: 0 }),
+            (Self::LastEnd { feed: false }, b'\r') => Ok(Self::LastEnd { feed: true }),
+            (Self::LastEnd { feed: true }, b'\n') => Ok(Self::Done),
+            _ => Err(Malformed::BadRequest),
+        }
+    }
+}
+
+/// The longest head that is read, in bytes.
+pub(crate) const MAX_HEAD: usize = 16 << 10;
+
+/// The most header fields that are read.
+const MAX_FIELDS: usize = 64;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn head(text: &str) -> Result<Option<(Head, Vec<u8>)>, Malformed> {
+        HeadReader::default().feed(text.as_bytes())
+    }
+
+    fn framed(fields: &str) -> Result<Framing, Malformed> {
+        head(&format!("POST /a HTTP/1.1\r\nHost: h\r\n{fields}\r\n")).map(|head| head.unwrap().0.framing)
+    }
+
+    #[test]
+    fn a_head_is_read_once_it_is_whole() {
+        let text = "POST /abyssale/t?a=b HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\nExpect: 100-continue\r\n\r\nhello";
+        let head_len = text.len() - 5;
+        for step in 1..=text.len() {
+            let mut reader = HeadReader::default();
+            let pieces = text.as_bytes().chunks(step);
+            let (at, (head, body)) = pieces
+                .enumerate()
+                .find_map(|(at, piece)| reader.feed(piece).unwrap().map(|read| (at, read)))
+                .unwrap();
+            assert_eq!(at, (head_len - 1) / step, "as soon as it is whole");
+            assert!(text.ends_with("hello") && "hello".as_bytes().starts_with(&body));
+            assert_eq!((head.method.as_str(), head.target.as_str()), ("POST", "/abyssale/t?a=b"));
+            assert_eq!((head.framing, head.expects_continue), (Framing::Length(5), true));
+        }
+    }
+
+    #[test]
+    fn what_two_servers_could_frame_differently_is_refused() {
+        assert_eq!(framed(""), Ok(Framing::Length(0)));
+        assert_eq!(framed("Transfer-Encoding: Chunked\r\n"), Ok(Framing::Chunked));
+        for fields in [
+            "Content-Length: 5\r\nContent-Length: 5\r\n",
+            "Content-Length: 5\r\nContent-Length: 6\r\n",
+            "Content-Length: 5\r\nTransfer-Encoding: chunked\r\n",
+            "Content-Length: +5\r\n",
+            "Content-Length: 5, 5\r\n",
+            "Content-Length: 0x5\r\n",
+            "Content-Length:\r\n",
+            "Content-Length: 99999999999999999999\r\n",
+            "Transfer-Encoding: gzip, chunked\r\n",
+            "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n",
+            "Transfer-Encoding: identity\r\n",
+            "Transfer-Encoding : chunked\r\n",
+            " folded\r\n",
+            "Host: other\r\n",
+            "X: a\nY: b\r\n",
+            "X: a\rY: b\r\n",
+            "Expect: something\r\n",
+        ] {
+            assert_eq!(framed(fields), Err(Malformed::BadRequest), "{fields:?}");
+        }
+        for text in [
+            "POST /a HTTP/1.1\r\n\r\n",
+            "POST http://h/a HTTP/1.1\r\nHost: h\r\n\r\n",
+            "POST * HTTP/1.1\r\nHost: h\r\n\r\n",
+            "\nPOST /a HTTP/1.1\r\nHost: h\r\n\r\n",
+            "POST /a HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n",
+            "POST /a HTTP/1.1\nHost: h\n\n",
+            "garbage\r\n\r\n",
+        ] {
+            assert_eq!(head(text), Err(Malformed::BadRequest), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn a_head_is_bounded() {
+        let long = format!("POST /a HTTP/1.1\r\nHost: h\r\nX: {}", "x".repeat(MAX_HEAD));
+        assert_eq!(head(&long), Err(Malformed::HeadTooLarge));
+        let many = format!("POST /a HTTP/1.1\r\nHost: h\r\n{}\r\n", "X: y\r\n".repeat(MAX_FIELDS));
+        assert_eq!(head(&many), Err(Malformed::HeadTooLarge));
+    }
+
+    fn body(framing: Framing, bytes: &[u8], step: usize) -> Result<(Vec<u8>, usize), Malformed> {
+        let mut reader = BodyReader::new(framing, 100)?;
+        let mut used = 0;
+        for piece in bytes.chunks(step) {
+            let taken = reader.feed(piece)?;
+            used += taken;
+            if taken < piece.len() {
+                break;
+            }
+        }
+        if reader.is_done() { Ok((reader.into_body(), used)) } else { Err(Malformed::BadRequest) }
+    }
+
+    #[test]
+    fn a_body_is_the_same_however_it_arrives() {
+        let chunked = b"5\r\nhello\r\n00a\r\n, chunks!!\r\n0\r\n\r\nnext";
+        for step in 1..=chunked.len() {
+            assert_eq!(
+                body(Framing::Chunked, chunked, step),
+                Ok((b"hello, chunks!!".to_vec(), chunked.len() - 4))
+            );
+            assert_eq!(body(Framing::Length(5), b"helloNEXT", step), Ok((b"hello".to_vec(), 5)));
+        }
+        assert_eq!(body(Framing::Length(0), b"next", 1), Ok((Vec::new(), 0)));
+    }
+
+    #[test]
+    fn a_loose_chunk_is_refused() {
+        for text in [
+            "+5\r\nhello\r\n0\r\n\r\n",
+            " 5\r\nhello\r\n0\r\n\r\n",
+            "5 \r\nhello\r\n0\r\n\r\n",
+            "5;a=b\r\nhello\r\n0\r\n\r\n",
+            "\r\n",
+            "5\nhello\n0\n\n",
+            "5\r\nhelloX\r\n0\r\n\r\n",
+            "000000005\r\nhello\r\n0\r\n\r\n",
+            "5\r\nhello\r\n0\r\nTrailer: a\r\n\r\n",
+            "0x5\r\nhello\r\n0\r\n\r\n",
+            "-0\r\n\r\n",
+        ] {
+            assert_eq!(body(Framing::Chunked, text.as_bytes(), 7), Err(Malformed::BadRequest), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn a_body_is_bounded() {
+        assert_eq!(body(Framing::Length(101), b"", 1), Err(Malformed::BodyTooLarge));
+        let endless = "10\r\n0123456789abcdef\r\n".repeat(100);
+        assert_eq!(body(Framing::Chunked, endless.as_bytes(), 9), Err(Malformed::BodyTooLarge));
+        assert_eq!(body(Framing::Chunked, b"ffffffff\r\nx", 9), Err(Malformed::BadRequest), "not whole");
+    }
+}

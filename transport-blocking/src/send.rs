@@ -1,0 +1,140 @@
+//! Carrying out a request with ureq, under our own safety settings whatever the agent's are, and
+//! telling what certainly was not sent from what may have been.
+
+use std::{
+    io::Read as _,
+    time::{Duration, Instant},
+};
+
+use abyssale_core::{MAX_ANSWER, Sent, http::Request};
+use ureq::{Agent, Body, Timeout, http};
+
+use crate::marking::watch;
+
+/// An agent, and whether it is ours, so that what it sends can be watched.
+#[derive(Clone, Debug)]
+pub(crate) struct Caller {
+    pub(crate) agent: Agent,
+    pub(crate) is_own: bool,
+}
+
+/// An answer, read as far as it is worth reading.
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) headers: http::HeaderMap,
+    pub(crate) body: Vec<u8>,
+}
+
+/// Why there is no answer.
+pub(crate) struct NoAnswer {
+    pub(crate) sent: Sent,
+    pub(crate) reason: String,
+}
+
+/// Sends a request to the service and reads the answer, all within `timeout`.
+///
+/// On a fresh connection, since a pooled one may die under it; no redirect is followed, since the
+/// request carries the key.
+pub(crate) fn send(caller: &Caller, request: Request, timeout: Duration) -> Result<Answer, NoAnswer> {
+    if timeout.is_zero() {
+        return Err(NoAnswer { sent: Sent::Never, reason: "no time was left to send it".into() });
+    }
+    let request = into_http(request)?;
+    let request = caller
+        .agent
+        .configure_request(request)
+        .http_status_as_error(false)
+        .max_redirects(0)
+        .max_idle_age(Duration::ZERO)
+        .timeout_global(Some(timeout))
+        // Well before the whole time is up, so that a service that cannot be reached is told from a lost answer.
+        .timeout_resolve(Some(CONNECT.min(timeout / 3)))
+        .timeout_connect(Some(CONNECT.min(timeout / 2)))
+        .build();
+    let (answered, begun) = watch(|| caller.agent.run(request));
+    let response = answered.map_err(|error| no_answer(&error, begun, caller.is_own))?;
+    let (parts, body) = response.into_parts();
+    Ok(Answer { status: parts.status.as_u16(), headers: parts.headers, body: read_bounded(body) })
+}
+
+/// Begins a download: no limit on the whole time, but on each wait for a sign of life.
+pub(crate) fn begin_download(
+    caller: &Caller,
+    request: Request,
+    stall: Duration,
+) -> Result<http::Response<Body>, NoAnswer> {
+    let request = into_http(request)?;
+    let request = caller
+        .agent
+        .configure_request(request)
+        .http_status_as_error(false)
+        .max_redirects(0)
+        .max_idle_age(Duration::ZERO)
+        .timeout_global(None)
+        .timeout_per_call(None)
+        .timeout_recv_body(None)
+        .timeout_resolve(Some(CONNECT.min(stall)))
+        .timeout_connect(Some(CONNECT.min(stall)))
+        .timeout_send_request(Some(stall))
+        .timeout_recv_response(Some(stall))
+        .timeout_per_read(Some(stall))
+        .build();
+    let (answered, begun) = watch(|| caller.agent.run(request));
+    answered.map_err(|error| no_answer(&error, begun, caller.is_own))
+}
+
+/// Reads at most [`MAX_ANSWER`] bytes, and for at most as long as an answer may take. If the body breaks off, what
+/// came before is worth having: the status has said the main thing already.
+pub(crate) fn read_bounded(body: Body) -> Vec<u8> {
+    let deadline = Instant::now() + BODY;
+    let mut reader = body.into_reader().take(MAX_ANSWER as u64);
+    let (mut bytes, mut buffer) = (Vec::new(), vec![0; 8 << 10]);
+    while Instant::now() < deadline {
+        match reader.read(&mut buffer) {
+            Ok(0) | Err(_) => break,
+            Ok(read) => bytes.extend_from_slice(buffer.get(..read).unwrap_or_default()),
+        }
+    }
+    bytes
+}
+
+fn into_http(request: Request) -> Result<http::Request<Vec<u8>>, NoAnswer> {
+    request.try_into().map_err(|error: http::Error| NoAnswer { sent: Sent::Never, reason: error.to_string() })
+}
+
+fn no_answer(error: &ureq::Error, begun: bool, is_own: bool) -> NoAnswer {
+    let never = if is_own { !begun } else { is_certainly_unsent(error) };
+    let reason = match error {
+        // It would show the whole address.
+        ureq::Error::RequireHttpsOnly(_) => "the agent allows https only".into(),
+        error => error.to_string(),
+    };
+    NoAnswer { sent: if never { Sent::Never } else { Sent::Maybe }, reason }
+}
+
+/// For a user's agent, which nobody watched: the errors that ureq can have only before it sends. An I/O error is none
+/// of them, whatever its kind.
+fn is_certainly_unsent(error: &ureq::Error) -> bool {
+    use ureq::Error as E;
+    match error {
+        E::BadUri(_)
+        | E::Http(_)
+        | E::HostNotFound
+        | E::InvalidProxyUrl
+        | E::ConnectionFailed
+        | E::ConnectProxyFailed(_)
+        | E::RequireHttpsOnly(_)
+        | E::TlsRequired
+        | E::Timeout(Timeout::Resolve | Timeout::Connect) => true,
+        E::Io(error) => {
+            let tls = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>());
+            matches!(tls, Some(rustls::Error::InvalidCertificate(_) | rustls::Error::NoCertificatesPresented))
+        }
+        _ => false,
+    }
+}
+
+const CONNECT: Duration = Duration::from_secs(10);
+
+/// How long the body of a refused download may take.
+const BODY: Duration = Duration::from_secs(30);
