@@ -26,7 +26,8 @@ pub struct PartFile {
     target: PathBuf,
     path: PathBuf,
     state_path: PathBuf,
-    /// The lock is its handle's: it ends with the last clone of it, so after the last byte has been written.
+    /// Its lock is given back by name: a process that is being started holds a copy of every handle for an instant, and
+    /// would hold the lock with it.
     file: File,
     len: u64,
     /// What the bytes are of. Without it they are of no use to anybody.
@@ -147,6 +148,8 @@ impl Drop for PartFile {
             let _ = remove(&self.path);
             let _ = remove(&self.state_path);
         }
+        // Where there are no locks, there is none to give back.
+        let _ = self.file.unlock();
     }
 }
 

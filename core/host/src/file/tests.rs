@@ -136,6 +136,17 @@ fn two_downloads_to_one_target_do_not_mix() {
 }
 
 #[test]
+fn the_lock_ends_with_the_download_and_not_with_the_last_copy_of_its_handle() {
+    let room = Room::new();
+    let (file, _) = room.begin(true);
+    // What a child process holds between fork and exec.
+    let copy = file.file.try_clone().unwrap();
+    drop(file);
+    assert!(PartFile::open(&room.target).is_ok());
+    drop(copy);
+}
+
+#[test]
 fn a_folder_that_is_not_there_is_named() {
     let room = Room::new();
     let error = PartFile::open(&room.folder.path().join("missing/banners.zip")).unwrap_err();
