@@ -5,6 +5,7 @@ use std::{net::TcpListener, time::Duration};
 use abyssale_core::{Failure, Order, UnknownOutcome, export::UnknownCause};
 use abyssale_host::Error;
 use abyssale_simulator::{Dialect, Simulator};
+use tokio::net::TcpSocket;
 
 use crate::{
     adapter::Adapter,
@@ -173,9 +174,10 @@ pub(crate) fn an_answer_that_is_too_slow_is_settled_by_the_event<A: Adapter>() {
 }
 
 pub(crate) fn a_service_that_is_not_there_was_never_asked<A: Adapter>() {
-    let free = TcpListener::bind("127.0.0.1:0").unwrap();
-    let nobody = format!("http://{}", free.local_addr().unwrap());
-    drop(free);
+    // Bound and not listening: refused, and nobody else's while this test runs.
+    let silent = TcpSocket::new_v4().unwrap();
+    silent.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let nobody = format!("http://{}", silent.local_addr().unwrap());
     // A service that speaks no TLS, one that ends in the middle of it, and a name that cannot resolve.
     let plain = crate::world::simulator(&[]);
     let hanging_up = TcpListener::bind("127.0.0.1:0").unwrap();
