@@ -1,4 +1,4 @@
-//! The main job, in a asynchronous program: banner ids in, images on disk out.
+//! The main job, in an asynchronous program: banner ids in, images on disk out.
 //!
 //! `cargo run --bin export-async` does it against a simulator; with `ABYSSALE_API_KEY`, against the service.
 

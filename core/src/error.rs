@@ -112,7 +112,8 @@ impl fmt::Display for ApiError {
             }
             (None, Some(message)) => {
                 f.write_str(": ")?;
-                write_excerpt(f, message, MAX_SHOWN)?;
+                // What follows, here or in an error around this one, goes on with the sentence.
+                write_excerpt(f, message.strip_suffix('.').unwrap_or(message), MAX_SHOWN)?;
             }
             (None, None) if body.as_bytes().is_empty() => f.write_str(" with an empty body")?,
             (None, None) => write!(f, ": {body}")?,
@@ -323,7 +324,7 @@ mod tests {
     fn the_envelope_is_one_line() {
         let error =
             parse(401, r#"{"id": "unauthorized", "message": "No such key.", "version": "v2026-10-21"}"#);
-        assert_eq!(error.to_string(), "the service answered 401 unauthorized: No such key.");
+        assert_eq!(error.to_string(), "the service answered 401 unauthorized: No such key");
         assert_eq!(error.id(), Some(&ErrorId::Unauthorized));
     }
 
@@ -362,7 +363,7 @@ mod tests {
         );
         assert_eq!(
             error.to_string(),
-            "the service answered 429 request_rate_limited: Slow down. (come back in 1700 s)"
+            "the service answered 429 request_rate_limited: Slow down (come back in 1700 s)"
         );
         assert_eq!(error.retry_delay(Timestamp::default()), Some(Duration::from_secs(1700)));
     }
