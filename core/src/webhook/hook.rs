@@ -10,7 +10,7 @@ use thiserror::Error;
 use crate::{
     DeliveryId, Timestamp, Token, TokenPlacement,
     http::Headers,
-    webhook::{Event, EventError, Refusal, SIGNATURE_HEADER, Verifier},
+    webhook::{DELIVERY_ID_HEADER, Event, EventError, Refusal, Verifier},
 };
 
 /// What makes a delivery of a request to a callback address.
@@ -53,9 +53,7 @@ impl Hook {
         if headers.first("content-encoding").is_some_and(|coding| !coding.eq_ignore_ascii_case(b"identity")) {
             return Err(Reply::UnsupportedEncoding);
         }
-        if self.verifier.requires_signature() && headers.first(SIGNATURE_HEADER).is_none() {
-            return Err(Reply::Unauthorized(Refusal::Missing));
-        }
+        self.verifier.admit(headers).map_err(Reply::Unauthorized)?;
         let length =
             headers.first("content-length").and_then(|digits| str::from_utf8(digits).ok()?.parse().ok());
         if length.is_some_and(|length: u64| length > MAX_DELIVERY as u64) {
@@ -84,7 +82,7 @@ impl Hook {
         Ok(Delivery {
             event: Event::parse(&verified).map_err(Reply::BadEvent)?,
             token,
-            id: headers.only("x-abyssale-delivery-id").and_then(DeliveryId::from_header),
+            id: headers.only(DELIVERY_ID_HEADER).and_then(DeliveryId::from_header),
             signed_at: verified.signed_at(),
         })
     }

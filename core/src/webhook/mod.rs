@@ -7,6 +7,13 @@
 //!                          └─► Reply: the status to answer, with the reason for our own log
 //! ```
 //!
+//! | call | from | to |
+//! |---|---|---|
+//! | [`Verifier::verify`] | time, headers, raw body | [`Verified`], or a [`Refusal`] |
+//! | [`Event::parse`] | [`Verified`] | [`Event`], or an [`EventError`] |
+//! | [`Verifier::verify_and_parse`] | time, headers, raw body | [`Event`], or a [`DeliveryError`] |
+//! | [`sign`] | secret, time, body | the header's value: for tests and simulators |
+//!
 //! [`Hook`] does all of it. [`Verifier`] alone is for who only wants to know whether a delivery is
 //! genuine; it needs no API key. An [`Event`] comes only out of a [`Verified`] body, so skipping the
 //! check does not compile; who runs without a signing secret says so with
@@ -18,4 +25,6 @@ mod signature;
 
 pub use event::{Event, EventError, NewExport, OtherEvent};
 pub use hook::{Delivery, Hook, MAX_DELIVERY, Reply};
-pub use signature::{DEFAULT_TOLERANCE, Refusal, SIGNATURE_HEADER, Verified, Verifier, sign};
+pub use signature::{
+    DEFAULT_TOLERANCE, DELIVERY_ID_HEADER, DeliveryError, Refusal, SIGNATURE_HEADER, Verified, Verifier, sign,
+};

@@ -7,7 +7,11 @@ use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 use thiserror::Error;
 
-use crate::{SigningSecret, Timestamp, http::Headers};
+use crate::{
+    DeliveryId, SigningSecret, Timestamp,
+    http::Headers,
+    webhook::{Event, EventError},
+};
 
 /// Checks deliveries against one or several signing secrets.
 ///
@@ -67,6 +71,16 @@ impl Verifier {
         !self.accept_unsigned
     }
 
+    /// Whether a delivery has a signature where one is required: what can be told before its body is read.
+    pub fn admit(&self, headers: &dyn Headers) -> Result<(), Refusal> {
+        if self.accept_unsigned || headers.first(SIGNATURE_HEADER).is_some() {
+            return Ok(());
+        }
+        // Every delivery has an id, whether or not it is signed (PROTOCOL.md, section 4).
+        let is_delivery = headers.only(DELIVERY_ID_HEADER).and_then(DeliveryId::from_header).is_some();
+        Err(if is_delivery { Refusal::Unsigned } else { Refusal::Missing })
+    }
+
     /// Whether a delivery is genuine, by the raw bytes of its body.
     ///
     /// Never panics, whatever the headers hold, and compares in constant time.
@@ -76,9 +90,9 @@ impl Verifier {
         headers: &dyn Headers,
         body: &'b [u8],
     ) -> Result<Verified<'b>, Refusal> {
+        self.admit(headers)?;
         let Some(value) = headers.first(SIGNATURE_HEADER) else {
-            let verdict = Verified { body, signed_at: None };
-            return self.accept_unsigned.then_some(verdict).ok_or(Refusal::Missing);
+            return Ok(Verified { body, signed_at: None });
         };
         if self.accept_unsigned && self.secrets.is_empty() {
             return Ok(Verified { body, signed_at: None });
@@ -101,6 +115,16 @@ impl Verifier {
             }
         }
         if fits { Ok(Verified { body, signed_at: Some(signed_at) }) } else { Err(Refusal::Mismatch) }
+    }
+
+    /// [Verifies](Self::verify) a delivery, then [reads](Event::parse) what it says.
+    pub fn verify_and_parse(
+        &self,
+        now: Timestamp,
+        headers: &dyn Headers,
+        body: &[u8],
+    ) -> Result<Event, DeliveryError> {
+        Ok(Event::parse(&self.verify(now, headers, body)?)?)
     }
 }
 
@@ -137,8 +161,9 @@ impl<'b> Verified<'b> {
 #[derive(Clone, Copy, Debug, Eq, Error, PartialEq)]
 #[non_exhaustive]
 pub enum Refusal {
-    /// There is no signature.
-    #[error("the delivery carries no signature, and unsigned ones are not accepted here")]
+    /// There is no signature, and no delivery id either, which every delivery has: a stranger's request, or one that a
+    /// proxy took the headers off.
+    #[error("the request carries neither a signature nor a delivery id")]
     Missing,
     /// There is one, but not of the form `t=<digits>,v1=<hex>[,v1=<hex>]`, or there are several.
     #[error("the delivery's signature is malformed")]
@@ -149,6 +174,22 @@ pub enum Refusal {
     /// It was made with none of the secrets, or for another body.
     #[error("the delivery's signature fits none of the signing secrets")]
     Mismatch,
+    /// It says that it is a delivery and has no signature, and unsigned ones are not accepted here. Has the workspace
+    /// a signing secret? It has none before it is first asked for.
+    #[error("the delivery is unsigned and a signature is required here; has the workspace a signing secret?")]
+    Unsigned,
+}
+
+/// Why a delivery gives no event.
+#[derive(Clone, Debug, Eq, Error, PartialEq)]
+#[non_exhaustive]
+pub enum DeliveryError {
+    /// It is not genuine.
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+    /// It is genuine, and cannot be read.
+    #[error(transparent)]
+    Unreadable(#[from] EventError),
 }
 
 /// Signs a body as the service does, and returns the value of `X-Abyssale-Signature`: for tests.
@@ -239,6 +280,9 @@ fn message(secret: &Hmac<Sha256>, timestamp: &str, body: &[u8]) -> Hmac<Sha256> 
 
 /// The header that carries the signature.
 pub const SIGNATURE_HEADER: &str = "x-abyssale-signature";
+
+/// The header that carries the delivery's id. It is not under the signature: for logs, never for a decision.
+pub const DELIVERY_ID_HEADER: &str = "x-abyssale-delivery-id";
 
 /// How far a signature's time may be from the present unless set otherwise: that of the official clients.
 pub const DEFAULT_TOLERANCE: Duration = Duration::from_secs(300);
@@ -353,6 +397,54 @@ mod tests {
         let forged = [(SIGNATURE_HEADER, format!("t=1755561234,v1={}", "0".repeat(64)))];
         assert_eq!(lenient.verify(NOW, &forged, BODY).unwrap_err(), Refusal::Mismatch);
         assert!(Verifier::new([]).accept_unsigned().verify(NOW, &forged, BODY).is_ok());
+    }
+
+    #[test]
+    fn a_delivery_that_should_be_signed_is_told_from_a_request_that_is_none() {
+        let verifier = Verifier::new([secret("whsec_a")]);
+        let id = "0a".repeat(32);
+        let refused = |headers: &dyn Headers| verifier.verify(NOW, headers, BODY).unwrap_err();
+        assert_eq!(refused(&[(DELIVERY_ID_HEADER, id.as_str())]), Refusal::Unsigned);
+        assert_eq!(refused(&[(DELIVERY_ID_HEADER, "0a")]), Refusal::Missing);
+        assert_eq!(refused(&()), Refusal::Missing);
+        assert_eq!(refused(&[(SIGNATURE_HEADER, "")]), Refusal::Malformed);
+    }
+
+    #[test]
+    fn the_tolerance_is_the_operators() {
+        let headers = [(SIGNATURE_HEADER, OPENSSL)];
+        let at = |tolerance, secs| {
+            let verifier = Verifier::new([secret("whsec_a")]).tolerance(Duration::from_secs(tolerance));
+            verifier.verify(Timestamp::from_secs(secs), &headers, BODY).map(drop)
+        };
+        let now = NOW.as_secs();
+        assert_eq!((at(10, now + 10), at(10, now + 11)), (Ok(()), Err(Refusal::Stale)));
+        assert_eq!((at(0, now), at(0, now - 1)), (Ok(()), Err(Refusal::Stale)));
+        assert_eq!((at(u64::MAX, 0), at(u64::MAX, u64::MAX)), (Ok(()), Ok(())));
+    }
+
+    #[test]
+    fn verifying_and_parsing_says_which_of_the_two_failed() {
+        let verifier = Verifier::new([secret("whsec_a")]);
+        let both = |body: &[u8], signed: &[u8]| {
+            let headers = [(SIGNATURE_HEADER, sign(&secret("whsec_a"), NOW, signed))];
+            verifier.verify_and_parse(NOW, &headers, body)
+        };
+        assert!(matches!(both(BODY, BODY), Ok(Event::NewExport(_))));
+        assert_eq!(both(BODY, b"[]"), Err(DeliveryError::Refused(Refusal::Mismatch)));
+        assert!(matches!(both(b"[]", b"[]"), Err(DeliveryError::Unreadable(_))));
+    }
+
+    #[test]
+    fn every_signature_of_a_header_is_tried_wherever_it_stands() {
+        let v1 = OPENSSL.split_once(",v1=").unwrap().1;
+        for place in 0..14 {
+            let mut all = vec!["0".repeat(64); 14];
+            all[place] = v1.to_string();
+            assert_eq!(verify(&format!("t=1755561234,v1={}", all.join(",v1="))), Ok(()), "{place}");
+        }
+        let many = format!("{OPENSSL}{}", ",v1=0".repeat(300));
+        assert_eq!(verify(&many), Err(Refusal::Malformed), "a length that is capped before anything is read");
     }
 
     #[test]
