@@ -1,6 +1,7 @@
 //! How fast error bodies are read, beside `serde_json::Value` and Python reading the same. Prints
 //! ratios; asserts nothing. What it printed last, and where, is in `README.md`.
 #![allow(clippy::print_stdout, reason = "it is what a benchmark is for")]
+#![allow(clippy::disallowed_types, reason = "it measures time, and starts Python")]
 
 mod bodies;
 

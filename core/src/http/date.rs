@@ -124,6 +124,10 @@ const SHORT_DAYS: [&str; 7] = ["Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"];
 const LONG_DAYS: [&str; 7] = ["Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"];
 
 #[cfg(test)]
+#[allow(
+    clippy::disallowed_types,
+    reason = "the oracle takes a `SystemTime`, which nobody reads from a clock here"
+)]
 mod tests {
     use std::time::SystemTime;
 
