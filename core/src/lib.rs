@@ -26,6 +26,8 @@ mod excerpt;
 pub mod export;
 pub mod exports;
 pub mod http;
+#[cfg(feature = "http1")]
+pub mod http1;
 mod id;
 mod json;
 mod order;

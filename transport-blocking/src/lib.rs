@@ -28,7 +28,6 @@ mod job;
 mod listener;
 mod marking;
 mod receiver;
-mod request_reader;
 mod resolver;
 mod send;
 mod tls;

@@ -15,13 +15,13 @@ use std::{
     time::{Duration, Instant},
 };
 
-use abyssale_core::webhook::{MAX_DELIVERY, Reply};
+use abyssale_core::{
+    http1::{BodyReader, Head, HeadReader, Malformed},
+    webhook::{MAX_DELIVERY, Reply},
+};
 use abyssale_host::Error;
 
-use crate::{
-    Receiver,
-    request_reader::{BodyReader, Head, HeadReader, Malformed},
-};
+use crate::Receiver;
 
 /// Listens for deliveries until it is dropped.
 ///

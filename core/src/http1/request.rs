@@ -4,23 +4,30 @@
 //! The head is taken apart by httparse, which hyper and ureq use as well. Framing is decided here,
 //! because what there is to borrow is looser than an address on the open internet should be.
 
-use abyssale_core::http::Headers;
+use alloc::{borrow::ToOwned as _, string::String, vec::Vec};
+
+use super::{Lines, NotLines};
+use crate::http::Headers;
 
 /// The head of a request.
-#[derive(Debug, Eq, PartialEq)]
-pub(crate) struct Head {
-    pub(crate) method: String,
+#[derive(Clone, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub struct Head {
+    /// The method's name, as it came.
+    pub method: String,
     /// Path and query, as they came.
-    pub(crate) target: String,
-    pub(crate) headers: Vec<(String, Vec<u8>)>,
-    pub(crate) framing: Framing,
+    pub target: String,
+    /// The header fields, in order.
+    pub headers: Vec<(String, Vec<u8>)>,
+    /// How the end of the body is known.
+    pub framing: Framing,
     /// The client waits for `100 Continue` before it sends the body.
-    pub(crate) expects_continue: bool,
+    pub expects_continue: bool,
 }
 
 /// How the end of the body is known.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) enum Framing {
+pub enum Framing {
     /// It has this many bytes.
     Length(u64),
     /// It comes in chunks.
@@ -29,7 +36,7 @@ pub(crate) enum Framing {
 
 /// Why a request is refused before anybody looks at what it is about.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) enum Malformed {
+pub enum Malformed {
     /// 400.
     BadRequest,
     /// 413.
@@ -39,7 +46,8 @@ pub(crate) enum Malformed {
 }
 
 impl Malformed {
-    pub(crate) fn status(self) -> u16 {
+    /// The HTTP status to answer.
+    pub fn status(self) -> u16 {
         match self {
             Self::BadRequest => 400,
             Self::BodyTooLarge => 413,
@@ -50,32 +58,19 @@ impl Malformed {
 
 /// Collects a head, at most [`MAX_HEAD`] bytes of it. Looks at every byte once, however few come at a time.
 #[derive(Debug, Default)]
-pub(crate) struct HeadReader {
-    bytes: Vec<u8>,
-    /// How many bytes have been looked at.
-    seen: usize,
+pub struct HeadReader {
+    lines: Lines,
 }
 
 impl HeadReader {
     /// Takes bytes. Once the head is whole, returns it and what has come of the body.
-    pub(crate) fn feed(&mut self, bytes: &[u8]) -> Result<Option<(Head, Vec<u8>)>, Malformed> {
-        self.bytes.extend_from_slice(bytes);
-        while let Some(&byte) = self.bytes.get(self.seen) {
-            let before = self.bytes.get(..self.seen).unwrap_or_default();
-            // A bare line feed would end a line for a lenient reader, and a bare carriage return might.
-            if (byte == b'\n') != before.ends_with(b"\r") {
-                return Err(Malformed::BadRequest);
-            }
-            self.seen += 1;
-            if byte == b'\n' && before.ends_with(b"\r\n\r") {
-                let body = self.bytes.split_off(self.seen);
-                return parse_head(&self.bytes).map(|head| Some((head, body)));
-            }
-            if self.seen == MAX_HEAD {
-                return Err(Malformed::HeadTooLarge);
-            }
+    pub fn feed(&mut self, bytes: &[u8]) -> Result<Option<(Head, Vec<u8>)>, Malformed> {
+        match self.lines.feed(bytes, MAX_HEAD) {
+            Ok(Some((head, body))) => parse_head(&head).map(|head| Some((head, body))),
+            Ok(None) => Ok(None),
+            Err(NotLines::LineEnd) => Err(Malformed::BadRequest),
+            Err(NotLines::TooLong) => Err(Malformed::HeadTooLarge),
         }
-        Ok(None)
     }
 }
 
@@ -131,7 +126,7 @@ fn framing(headers: &[(String, Vec<u8>)], version: u8) -> Result<Framing, Malfor
 
 /// Collects a body, at most `limit` bytes of it.
 #[derive(Debug)]
-pub(crate) struct BodyReader {
+pub struct BodyReader {
     state: State,
     body: Vec<u8>,
     limit: usize,
@@ -164,18 +159,26 @@ enum State {
 }
 
 impl BodyReader {
-    pub(crate) fn new(framing: Framing, limit: usize) -> Result<Self, Malformed> {
+    /// For a body of at most `limit` bytes; one that announces more is refused at once.
+    pub fn new(framing: Framing, limit: usize) -> Result<Self, Malformed> {
+        match framing {
+            Framing::Length(length) if length > limit as u64 => Err(Malformed::BodyTooLarge),
+            framing => Ok(Self { limit, ..Self::piecewise(framing) }),
+        }
+    }
+
+    /// For a body of any size, which [`take_body`](Self::take_body) takes piece by piece.
+    pub(super) fn piecewise(framing: Framing) -> Self {
         let state = match framing {
             Framing::Length(0) => State::Done,
-            Framing::Length(length) if length > limit as u64 => return Err(Malformed::BodyTooLarge),
             Framing::Length(length) => State::Counted(length),
             Framing::Chunked => State::Size { digits: 0, size: 0 },
         };
-        Ok(Self { state, body: Vec::new(), limit })
+        Self { state, body: Vec::new(), limit: usize::MAX }
     }
 
     /// Takes bytes, and returns how many of them belong to this body.
-    pub(crate) fn feed(&mut self, bytes: &[u8]) -> Result<usize, Malformed> {
+    pub fn feed(&mut self, bytes: &[u8]) -> Result<usize, Malformed> {
         let mut rest = bytes;
         while let (false, Some((&byte, behind))) = (self.is_done(), rest.split_first()) {
             self.state = match self.state {
@@ -203,12 +206,24 @@ impl BodyReader {
         Ok(bytes.len() - rest.len())
     }
 
-    pub(crate) fn is_done(&self) -> bool {
+    /// Whether the body is whole.
+    pub fn is_done(&self) -> bool {
         self.state == State::Done
     }
 
-    pub(crate) fn into_body(self) -> Vec<u8> {
+    /// What has come of it.
+    pub fn body(&self) -> &[u8] {
+        &self.body
+    }
+
+    /// What has come of it, taken out.
+    pub fn into_body(self) -> Vec<u8> {
         self.body
+    }
+
+    /// What has come of it since this was last called.
+    pub(super) fn take_body(&mut self) -> Vec<u8> {
+        core::mem::take(&mut self.body)
     }
 }
 
@@ -234,13 +249,15 @@ impl State {
 }
 
 /// The longest head that is read, in bytes.
-pub(crate) const MAX_HEAD: usize = 16 << 10;
+pub const MAX_HEAD: usize = 16 << 10;
 
 /// The most header fields that are read.
 const MAX_FIELDS: usize = 64;
 
 #[cfg(test)]
 mod tests {
+    use alloc::format;
+
     use super::*;
 
     fn head(text: &str) -> Result<Option<(Head, Vec<u8>)>, Malformed> {

@@ -1,0 +1,68 @@
+//! HTTP/1.1 as bytes, without I/O: for a runtime that has sockets and no HTTP client, and for a listener of one's own.
+//!
+//! | to | use |
+//! |---|---|
+//! | send a request | [`Request::to_http1`](crate::http::Request::to_http1), on a connection of its own |
+//! | read what comes back | [`ResponseReader`] |
+//! | read a delivery | [`DeliveryReader`], or [`HeadReader`] and [`BodyReader`] one after the other |
+//! | answer it | [`answer`] |
+//!
+//! One request a connection, in both directions: nothing can hide behind another message. Heads are bounded, and so is
+//! what is kept of a body. What two readers could understand differently is refused.
+//!
+//! TLS is yours to put underneath: the bytes are the same.
+
+mod delivery;
+mod request;
+mod response;
+mod write;
+
+use alloc::vec::Vec;
+
+pub use delivery::{DeliveryReader, Incoming};
+pub use request::{BodyReader, Framing, Head, HeadReader, MAX_HEAD, Malformed};
+pub use response::{BadResponse, ResponseHead, ResponseReader};
+pub use write::answer;
+
+/// The lines before a body. Looks at every byte once, however few come at a time.
+#[derive(Debug, Default)]
+struct Lines {
+    bytes: Vec<u8>,
+    /// How many bytes have been looked at.
+    seen: usize,
+}
+
+/// A head with the empty line that ends it, and what has come behind it.
+type HeadAndRest = (Vec<u8>, Vec<u8>);
+
+/// Why lines are no head.
+enum NotLines {
+    /// A line ends otherwise than with CR LF.
+    LineEnd,
+    /// There are too many bytes.
+    TooLong,
+}
+
+impl Lines {
+    /// Takes bytes. Once an empty line has come, returns it all.
+    fn feed(&mut self, bytes: &[u8], limit: usize) -> Result<Option<HeadAndRest>, NotLines> {
+        self.bytes.extend_from_slice(bytes);
+        while let Some(&byte) = self.bytes.get(self.seen) {
+            let before = self.bytes.get(..self.seen).unwrap_or_default();
+            // A bare line feed would end a line for a lenient reader, and a bare carriage return might.
+            if (byte == b'\n') != before.ends_with(b"\r") {
+                return Err(NotLines::LineEnd);
+            }
+            self.seen += 1;
+            if byte == b'\n' && before.ends_with(b"\r\n\r") {
+                let behind = self.bytes.split_off(self.seen);
+                self.seen = 0;
+                return Ok(Some((core::mem::take(&mut self.bytes), behind)));
+            }
+            if self.seen == limit {
+                return Err(NotLines::TooLong);
+            }
+        }
+        Ok(None)
+    }
+}
