@@ -72,7 +72,7 @@ mod tests;
 
 use alloc::{boxed::Box, sync::Arc, vec::Vec};
 
-use self::state::State;
+use self::{state::State, transitions::seed_of};
 use crate::{
     ExportId, Order, Timestamp, request,
     retry::{Outcome, Tries},
@@ -91,6 +91,8 @@ pub struct Export {
     config: Arc<Config>,
     order: Order,
     state: State,
+    /// What its waits are spread by.
+    seed: u64,
     tries: Tries,
     /// Events that came without a token before the answer: one of them may be ours.
     held: Vec<NewExport>,
@@ -115,6 +117,7 @@ impl Export {
     pub fn new(config: Arc<Config>, order: Order, now: Timestamp) -> Self {
         let mut export = Self {
             config,
+            seed: seed_of(&order),
             order,
             state: State::Pausing { until: now },
             tries: Tries::default(),
@@ -127,6 +130,14 @@ impl Export {
         };
         export.call();
         export
+    }
+
+    /// The same job with a seed for the spread of its waits, which is saved with it. Unless given, it is drawn from the
+    /// order, so that jobs with [tokens](crate::Token) of their own do not come back in the same moment.
+    #[must_use]
+    pub fn with_seed(mut self, seed: u64) -> Self {
+        self.seed = seed;
+        self
     }
 
     /// The order that this job carries out.
@@ -213,6 +224,11 @@ impl Export {
         if !self.pending.notices.is_empty() {
             return Some(Output::Notice(self.pending.notices.remove(0)));
         }
+        self.poll_state()
+    }
+
+    /// What is to be done in this state, and has not been given.
+    fn poll_state(&mut self) -> Option<Output> {
         match &mut self.state {
             State::Calling { call, sent: sent @ false, deadline } => {
                 *sent = true;
@@ -256,6 +272,19 @@ impl Export {
 
 /// For who drives many jobs and decides whose turn it is.
 impl Export {
+    /// The same job, whose waits differ from those of all jobs that have other numbers.
+    pub(crate) fn seeded_beside(mut self, number: u64) -> Self {
+        self.seed ^= number;
+        self
+    }
+
+    /// The attempt of a job whose turn has come, whatever it has to tell besides.
+    ///
+    /// It waited with nothing to abort, since nothing of it was under way.
+    pub(crate) fn poll_attempt(&mut self) -> Option<Output> {
+        self.poll_state()
+    }
+
     /// What the next output asks to be sent, if it does.
     pub(crate) fn next_attempt(&self) -> Option<Attempt> {
         let something_else_first = self.pending.abort.is_some() || !self.pending.notices.is_empty();
@@ -285,7 +314,8 @@ impl Export {
         }
     }
 
-    fn attempt_to_come(&self) -> Option<Attempt> {
+    /// What it will ask to be sent, as soon as it has told everything else.
+    pub(crate) fn attempt_to_come(&self) -> Option<Attempt> {
         match self.state {
             State::Calling { sent: false, .. } => Some(Attempt::Call),
             State::Fetching { sent: false, .. } => Some(Attempt::Download),

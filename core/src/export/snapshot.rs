@@ -33,6 +33,9 @@ struct Fields {
     saved_at: Timestamp,
     order: Order,
     state: State,
+    /// Absent from what the first release wrote.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    seed: Option<u64>,
     #[serde(default)]
     tries: Tries,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -81,6 +84,7 @@ impl Snapshot {
             saved_at: export.now,
             order: export.order.clone(),
             state: export.state.clone(),
+            seed: Some(export.seed),
             tries: export.tries,
             held: export.held.clone(),
             doubt: export.doubt.clone(),
@@ -89,7 +93,7 @@ impl Snapshot {
     }
 
     pub(super) fn into_export(self, config: Arc<Config>, now: Timestamp) -> Result<Export, RestoreError> {
-        let Fields { saved_at, order, mut state, tries, held, doubt, next_call, .. } = self.0;
+        let Fields { saved_at, order, mut state, seed, tries, held, doubt, next_call, .. } = self.0;
         let known = |call: &CallId| call.0 < next_call;
         let whole = match &state {
             State::Calling { call, .. } | State::Fetching { call, .. } => known(call),
@@ -98,18 +102,20 @@ impl Snapshot {
         if !whole || held.len() > MAX_HELD || next_call > MAX_CALLS {
             return Err(RestoreError::damaged("its attempts do not add up"));
         }
-        // A clock that was set back in between must not prolong a wait.
-        let now = now.max(saved_at);
+        // Whatever the clock was set to in between: as much time has passed and is left as when it was saved.
         if let State::Waiting { since, .. } = &mut state {
-            *since = since.saturating_add(now.saturating_duration_since(saved_at));
+            let waited = saved_at.as_millis().saturating_sub(since.as_millis());
+            *since = Timestamp::from_millis(now.as_millis().saturating_sub(waited));
         }
         if let Some(deadline) = state.deadline_mut() {
             *deadline = now.saturating_add(deadline.saturating_duration_since(saved_at));
         }
+        let seed = seed.unwrap_or_else(|| super::seed_of(&order));
         let mut export = Export {
             config,
             order,
             state,
+            seed,
             tries,
             held,
             doubt,
@@ -191,7 +197,7 @@ pub enum RestoreError {
 }
 
 impl RestoreError {
-    fn damaged(reason: &str) -> Self {
+    pub(crate) fn damaged(reason: &str) -> Self {
         Self::Damaged { reason: excerpt(reason.as_bytes(), 200).into() }
     }
 }

@@ -630,14 +630,21 @@ fn downtime_does_not_count_against_a_deadline() {
 #[test]
 fn a_clock_that_was_set_back_prolongs_nothing() {
     let mut bench = Bench::accepted();
-    let json = bench.export.snapshot().to_json();
-    let restored =
-        Export::restore(Arc::new(config()), Snapshot::from_json(&json).unwrap(), Timestamp::default())
-            .unwrap();
-    assert_eq!(restored.poll_timeout(), bench.export.poll_timeout());
     let deadline = bench.export.poll_timeout();
     let _ = bench.export.handle(Timestamp::default(), Input::Tick);
     assert_eq!(bench.export.poll_timeout(), deadline);
+
+    bench.now = bench.now.saturating_add(Duration::from_secs(1000));
+    assert_eq!(bench.handle(Input::Tick), Disposition::Accepted);
+    let json = bench.export.snapshot().to_json();
+    for now in [Timestamp::default(), START] {
+        let snapshot = Snapshot::from_json(&json).unwrap();
+        bench.export = Export::restore(Arc::new(config()), snapshot, now).unwrap();
+        bench.now = now;
+        assert_eq!(bench.wait(), Duration::from_secs(800), "as much as there was left when it was saved");
+        let Some(Err(Failure::NoEvent { waited, .. })) = bench.result() else { panic!() };
+        assert!(waited >= Duration::from_secs(800) && waited <= Duration::from_secs(1800), "{waited:?}");
+    }
 }
 
 #[test]

@@ -338,7 +338,7 @@ impl Export {
     }
 
     fn verdict(&self, method: Method, outcome: Outcome<'_>) -> Verdict {
-        let jitter = jitter(&self.order, self.tries.retries);
+        let jitter = jitter(self.seed, self.tries.retries);
         self.config.retry.verdict(self.now, method, outcome, self.tries, jitter)
     }
 
@@ -365,16 +365,23 @@ impl Export {
     }
 }
 
-/// A number that differs from job to job and from retry to retry, and is the same after a restore.
-fn jitter(order: &Order, retry: u32) -> u64 {
+/// Differs from order to order, by its token if it has one.
+pub(super) fn seed_of(order: &Order) -> u64 {
     let mut hash = Sha256::new();
     hash.update(order.callback_with_token().as_str());
     for id in order.ids() {
         hash.update(id.as_str());
     }
-    hash.update(retry.to_le_bytes());
     let digest: [u8; 32] = hash.finalize().into();
     digest.first_chunk().map_or(0, |first| u64::from_le_bytes(*first))
+}
+
+/// A number that differs from job to job and from retry to retry, and is the same after a restore (`SplitMix64`).
+fn jitter(seed: u64, retry: u32) -> u64 {
+    let mut bits = seed.wrapping_add(u64::from(retry).wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15));
+    bits = (bits ^ (bits >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    bits = (bits ^ (bits >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    bits ^ (bits >> 31)
 }
 
 fn host(event: &NewExport) -> Box<str> {

@@ -16,6 +16,8 @@ pub(super) struct Budget {
     sent: VecDeque<Timestamp>,
     /// Nobody sends before this.
     closed_until: Timestamp,
+    /// What the service said last of its own window.
+    window: Option<Window>,
     /// The longest time that the service's word is taken for.
     longest_pause: Duration,
 }
@@ -23,7 +25,8 @@ pub(super) struct Budget {
 impl Budget {
     pub(super) fn new(per_second: u32, longest_pause: Duration) -> Self {
         let per_second = usize::try_from(per_second.max(1)).unwrap_or(usize::MAX);
-        Self { per_second, sent: VecDeque::new(), closed_until: Timestamp::default(), longest_pause }
+        let closed_until = Timestamp::default();
+        Self { per_second, sent: VecDeque::new(), closed_until, window: None, longest_pause }
     }
 
     /// When the next request may be sent: not later than `now` if that is at once.
@@ -37,16 +40,32 @@ impl Budget {
 
     /// A request is sent.
     pub(super) fn spend(&mut self, now: Timestamp) {
-        if self.sent.len() >= self.per_second {
+        let is_over = |first: &Timestamp| first.saturating_add(WINDOW) <= now;
+        while self.sent.len() >= self.per_second || self.sent.front().is_some_and(is_over) {
             self.sent.pop_front();
         }
         self.sent.push_back(now);
+        if let Some(window) = self.window.as_mut().filter(|window| now < window.end) {
+            window.left = window.left.saturating_sub(1);
+            if window.left == 0 {
+                let end = window.end;
+                self.close_until(now, end);
+            }
+        }
     }
 
     /// The service says how much is left of its own window.
     pub(super) fn observe(&mut self, now: Timestamp, limit: RateLimit) {
-        if let (Some(0), Some(reset)) = (limit.remaining, limit.reset) {
-            self.close_until(now, reset);
+        let (Some(mut left), Some(end)) = (limit.remaining, limit.reset) else { return };
+        match self.window.as_ref().filter(|window| now < window.end) {
+            // Answers overtake each other: what was sent since this one was given is not given back.
+            Some(window) if window.end == end => left = left.min(window.left),
+            Some(window) if window.end > end => return,
+            _ => {}
+        }
+        self.window = Some(Window { left, end });
+        if left == 0 {
+            self.close_until(now, end);
         }
     }
 
@@ -59,6 +78,13 @@ impl Budget {
     fn close_until(&mut self, now: Timestamp, until: Timestamp) {
         self.closed_until = self.closed_until.max(until.min(now.saturating_add(self.longest_pause)));
     }
+}
+
+/// A window of the service's own, for everybody who has the account's key.
+#[derive(Clone, Copy, Debug)]
+struct Window {
+    left: u64,
+    end: Timestamp,
 }
 
 const WINDOW: Duration = Duration::from_secs(1);
@@ -110,6 +136,40 @@ mod tests {
         let plenty = [("x-ratelimit-remaining", "5"), ("x-ratelimit-reset", "1755561299")];
         budget.observe(at(0), RateLimit::from_headers(&plenty).unwrap());
         assert_eq!(budget.opens_at(), at(5000));
+    }
+
+    #[test]
+    fn what_lies_behind_the_window_is_forgotten() {
+        let mut budget = budget(u32::MAX);
+        for second in 0..1000 {
+            budget.spend(at(second * 1000));
+            budget.spend(at(second * 1000 + 1));
+        }
+        assert!(budget.sent.len() <= 3, "{}", budget.sent.len());
+    }
+
+    #[test]
+    fn what_is_left_of_the_services_window_is_shared_out_and_not_exceeded() {
+        let mut budget = budget(10);
+        let left = |remaining| {
+            let headers = [("x-ratelimit-remaining", remaining), ("x-ratelimit-reset", "1755561239")];
+            RateLimit::from_headers(&headers).unwrap()
+        };
+        budget.observe(at(0), left("3"));
+        budget.spend(at(0));
+        budget.spend(at(0));
+        assert!(budget.opens_at() <= at(0));
+        // An answer that was overtaken knows of fewer requests than there were.
+        budget.observe(at(0), left("2"));
+        budget.spend(at(0));
+        assert_eq!(budget.opens_at(), at(5000));
+        // The next window begins with nothing known.
+        budget.spend(at(5000));
+        assert!(budget.opens_at() <= at(5000));
+        // A window that would end in a year is believed for as long as a Retry-After is.
+        let year = [("x-ratelimit-remaining", "0"), ("x-ratelimit-reset", "1787097234")];
+        budget.observe(at(5000), RateLimit::from_headers(&year).unwrap());
+        assert_eq!(budget.opens_at(), at(35_000));
     }
 
     proptest! {

@@ -6,9 +6,9 @@
 //!
 //! ```text
 //!   submit ──► ready ──► poll_output ──► (job, output)          handle(job, input) ◄── what came of it
-//!                ▲            │ no turn yet                       handle_delivery   ◄── an event
-//!                │            ▼                                        │
-//!                └──────── the gate: budget, calls in flight           ▼
+//!                 no turn yet │  ▲                                handle_delivery   ◄── an event
+//!                             ▼  │                                     │
+//!                         the gates: budget, how much is under way     ▼
 //!                                                             take_changes ──► what to save
 //! ```
 //!
@@ -17,7 +17,7 @@
 //! [`take_changes`](Exports::take_changes) gives what has to be saved since the last time. Take and save it after
 //! polling and before acting on what was polled, and after [`handle_delivery`](Exports::handle_delivery) before its
 //! reply is sent: then no order is carried out twice and no acknowledged event is lost. Several outputs and several
-//! deliveries may share one save.
+//! deliveries may share one save. Only a [`Change::Remove`] comes last: after the job's result was acted on.
 //!
 //! # Cost
 //!
@@ -37,17 +37,17 @@ use alloc::{
     collections::{BTreeMap, BTreeSet, VecDeque},
     sync::Arc,
 };
-use core::fmt;
+use core::{fmt, time::Duration};
 
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use self::{
     budget::Budget,
-    turns::{Gate, learn},
+    turns::{Gate, Ticket, learn},
 };
 use crate::{
-    Config, Disposition, Export, Input, Order, Output, RestoreError, Snapshot, Timestamp,
+    Config, Disposition, Export, ExportId, Input, Order, Output, RestoreError, Snapshot, Timestamp,
     export::Attempt,
     webhook::{Delivery, Event, Reply},
 };
@@ -78,7 +78,7 @@ impl fmt::Display for JobId {
     }
 }
 
-/// How much of everything there may be at once.
+/// How much of everything there may be at once. Of calls, downloads and requests a second it is at least one.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub struct Limits {
@@ -103,7 +103,7 @@ impl Default for Limits {
 pub struct Exports {
     config: Arc<Config>,
     limits: Limits,
-    jobs: BTreeMap<JobId, Job>,
+    jobs: BTreeMap<JobId, Box<Job>>,
     /// When each job wants to be told the time. At most one entry a job.
     timers: BTreeSet<(Timestamp, JobId)>,
     /// Jobs that may have something to say, each at most once.
@@ -121,27 +121,32 @@ pub struct Exports {
 struct Job {
     export: Export,
     timer: Option<Timestamp>,
-    place: Place,
-    /// Whether its turn to send has come.
-    admitted: bool,
+    /// Where it waits for its turn to send.
+    gate: Option<(Attempt, Ticket)>,
+    /// Whether it stands in `ready`.
+    is_ready: bool,
     /// What of it is under way, and counts against a limit.
     under_way: Option<Attempt>,
-    saved_revision: Option<u64>,
-    /// Whether its export id has been made known to the routes.
-    named: bool,
+    stored: Stored,
+    /// The export id by which the routes know it, which they do if it has no token.
+    name: Option<ExportId>,
 }
 
-/// In which queue a job stands: never in two.
+/// What the store knows of a job.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-enum Place {
-    Nowhere,
-    Ready,
-    Gate,
+enum Stored {
+    /// Nothing.
+    Never,
+    /// What it was in an earlier process. Restoring may have moved it on.
+    Before,
+    /// What it was at this revision.
+    At(u64),
 }
 
 impl Exports {
     /// No jobs.
     pub fn new(config: Arc<Config>, limits: Limits) -> Self {
+        let limits = Limits { calls: limits.calls.max(1), downloads: limits.downloads.max(1), ..limits };
         let budget = Budget::new(limits.requests_per_second, config.retry.max_retry_wait);
         Self {
             config,
@@ -170,7 +175,7 @@ impl Exports {
 
     /// The job of this name, until it is done.
     pub fn get(&self, job: JobId) -> Option<&Export> {
-        self.jobs.get(&job).map(|job| &job.export)
+        Some(&self.jobs.get(&job)?.export)
     }
 
     /// Takes an order, or hands it back if there are as many jobs as there may be.
@@ -180,8 +185,8 @@ impl Exports {
         }
         self.pass(now);
         let id = self.next_id();
-        let export = Export::new(Arc::clone(&self.config), order, self.now);
-        self.insert(id, export, None);
+        let export = Export::new(Arc::clone(&self.config), order, self.now).seeded_beside(id.0);
+        self.insert(id, export, Stored::Never);
         Ok(id)
     }
 
@@ -194,10 +199,12 @@ impl Exports {
         if self.jobs.contains_key(&id) {
             return Err(RestoreError::InUse);
         }
+        if id.0 >= END_OF_NAMES {
+            return Err(RestoreError::damaged("no job was given this name"));
+        }
         let export = Export::restore(Arc::clone(&self.config), snapshot, self.now)?;
-        self.next_job = self.next_job.max(id.0.saturating_add(1));
-        // Restoring may have moved it on, so what is in the store is not what it is now.
-        self.insert(id, export, None);
+        self.next_job = self.next_job.max(id.0 + 1);
+        self.insert(id, export, Stored::Before);
         Ok(())
     }
 
@@ -205,11 +212,17 @@ impl Exports {
     pub fn handle(&mut self, now: Timestamp, id: JobId, input: Input<'_>) -> Disposition {
         self.pass(now);
         let Some(job) = self.jobs.get_mut(&id) else { return Disposition::Stale };
-        let is_call = job.under_way == Some(Attempt::Call);
-        if let (true, Input::Response { status, headers, body, .. }) = (is_call, &input) {
-            learn(&mut self.budget, self.now, *status, *headers, body);
+        if job.gate.is_some() {
+            // It is not its own fault that nothing was sent.
+            job.export.postpone(self.now);
         }
+        let was_calling = job.under_way == Some(Attempt::Call);
         let disposition = job.export.handle(self.now, input);
+        if let (true, Disposition::Accepted, Input::Response { status, headers, body, .. }) =
+            (was_calling, disposition, input)
+        {
+            learn(&mut self.budget, self.now, status, headers, body);
+        }
         self.settle(id);
         disposition
     }
@@ -224,12 +237,7 @@ impl Exports {
             self.timers.pop_first();
             if let Some(job) = self.jobs.get_mut(&id) {
                 job.timer = None;
-                if job.place == Place::Gate {
-                    // It is not its own fault that nothing was sent.
-                    job.export.postpone(self.now);
-                } else {
-                    let _ticked = job.export.handle(self.now, Input::Tick);
-                }
+                let _ticked = job.export.handle(self.now, Input::Tick);
             }
             self.settle(id);
         }
@@ -243,7 +251,14 @@ impl Exports {
         let Event::NewExport(event) = &delivery.event else { return Reply::Acknowledged };
         match self.routes.route(self.now, delivery) {
             Routed::Job(id) => {
-                self.handle(now, id, Input::Event { event, token: delivery.token.as_ref() }).reply()
+                let disposition =
+                    self.handle(now, id, Input::Event { event, token: delivery.token.as_ref() });
+                let took_event = self.jobs.get(&id).is_some_and(|job| job.export.took_event());
+                match disposition {
+                    // It is over without its event, which is then not acknowledged in its name.
+                    Disposition::Stale if !took_event && delivery.token.is_some() => Reply::NotFound,
+                    disposition => disposition.reply(),
+                }
             }
             // It is kept, but only in memory: should the process end before its job is known, it must come again.
             Routed::Held => Reply::Unavailable,
@@ -258,25 +273,28 @@ impl Exports {
     ///
     /// Jobs take turns, one output each. A job whose [`Output::Done`] was given is gone.
     pub fn poll_output(&mut self) -> Option<(JobId, Output)> {
-        self.open_gates();
+        // First who has waited: the gates let in no more than may be under way, so the others have their turn, too.
+        if let Some(sent) = self.poll_gates() {
+            return Some(sent);
+        }
         while let Some(id) = self.ready.pop_front() {
             let Some(job) = self.jobs.get_mut(&id) else { continue };
-            job.place = Place::Nowhere;
-            if let Some(attempt) = job.export.next_attempt() {
-                if !job.admitted && !self.may_send(attempt) {
+            job.is_ready = false;
+            let (attempt, waits) = (job.export.next_attempt(), job.gate.is_some());
+            if let Some(attempt) = attempt
+                && (waits || !self.may_send(attempt))
+            {
+                if !waits {
                     self.wait_for_turn(id, attempt);
-                    continue;
+                    self.settle(id);
                 }
-                self.send(id, attempt);
+                continue;
             }
             let Some(job) = self.jobs.get_mut(&id) else { continue };
-            let Some(output) = job.export.poll_output() else { continue };
-            if matches!(output, Output::Done(_)) {
-                self.remove(id);
-            } else {
-                self.settle(id);
+            let output = job.export.poll_output();
+            if let Some(given) = self.given(id, output) {
+                return Some(given);
             }
-            return Some((id, output));
         }
         None
     }
@@ -284,11 +302,9 @@ impl Exports {
     /// When to call [`handle_timeout`](Self::handle_timeout) at the latest, and then poll; `None` if there is no job.
     pub fn poll_timeout(&self) -> Option<Timestamp> {
         let timer = self.timers.first().map(|(at, _)| *at);
-        let [calls, _] = &self.gates;
-        let turn = (!calls.waiting.is_empty() && calls.under_way < self.limits.calls)
-            .then(|| self.budget.opens_at());
         // The budget may have opened already; then polling is what is due, and a moment is soon enough.
-        let turn = turn.map(|at| at.max(self.now.saturating_add(core::time::Duration::from_millis(1))));
+        let soon = self.now.saturating_add(Duration::from_millis(1));
+        let turn = self.next_turn().map(|at| at.max(soon));
         timer.into_iter().chain(turn).min()
     }
 
@@ -311,34 +327,57 @@ impl Exports {
 
     /// Milliseconds and a counter: above every name that an earlier process can have given.
     fn next_id(&mut self) -> JobId {
-        let by_clock = self.now.as_millis().saturating_mul(1 << 20);
+        let by_clock = self.now.as_millis().min(END_OF_TIME) << COUNTER_BITS;
         let id = self.next_job.max(by_clock);
-        self.next_job = id.saturating_add(1);
+        self.next_job = id + 1;
         JobId(id)
     }
 
-    fn insert(&mut self, id: JobId, export: Export, saved_revision: Option<u64>) {
+    fn insert(&mut self, id: JobId, export: Export, stored: Stored) {
         self.routes.add(export.order().token(), id);
-        let job = Job {
-            export,
-            timer: None,
-            place: Place::Nowhere,
-            admitted: false,
-            under_way: None,
-            saved_revision,
-            named: false,
-        };
-        self.jobs.insert(id, job);
+        let (timer, gate, under_way, name) = (None, None, None, None);
+        let job = Job { export, timer, gate, is_ready: false, under_way, stored, name };
+        self.jobs.insert(id, Box::new(job));
         self.settle(id);
+    }
+
+    /// Keeps the books about what a job has said.
+    fn given(&mut self, id: JobId, output: Option<Output>) -> Option<(JobId, Output)> {
+        let output = output?;
+        let attempt = match output {
+            Output::Done(_) => {
+                self.remove(id);
+                return Some((id, output));
+            }
+            Output::Call { .. } => Some(Attempt::Call),
+            Output::Download { .. } => Some(Attempt::Download),
+            _ => None,
+        };
+        if let (Some(attempt), Some(job)) = (attempt, self.jobs.get_mut(&id)) {
+            job.under_way = Some(attempt);
+            attempt.gate(&mut self.gates).under_way += 1;
+            if attempt == Attempt::Call {
+                self.budget.spend(self.now);
+            }
+        }
+        self.settle(id);
+        Some((id, output))
     }
 
     /// Brings everything that is derived from a job's state up to date.
     fn settle(&mut self, id: JobId) {
         let Some(job) = self.jobs.get_mut(&id) else { return };
-        if job.saved_revision != Some(job.export.revision()) {
+        if job.stored != Stored::At(job.export.revision()) {
             self.changed.insert(id);
         }
-        let timer = job.export.poll_timeout();
+        if let Some((attempt, ticket)) = job.gate
+            && job.export.attempt_to_come() != Some(attempt)
+        {
+            attempt.gate(&mut self.gates).waiting.remove(&ticket);
+            job.gate = None;
+        }
+        // Who waits for a turn is told of it, and has no time of its own.
+        let timer = if job.gate.is_some() { None } else { job.export.poll_timeout() };
         if job.timer != timer {
             if let Some(old) = job.timer.take() {
                 self.timers.remove(&(old, id));
@@ -353,17 +392,18 @@ impl Exports {
             let gate = attempt.gate(&mut self.gates);
             gate.under_way = gate.under_way.saturating_sub(1);
         }
-        // A job at the gate that has no use for its turn any more has something else to say.
-        let left_the_gate = job.place == Place::Gate && job.export.next_attempt().is_none();
-        if job.place == Place::Nowhere || left_the_gate {
-            job.place = Place::Ready;
+        if !job.is_ready && (job.gate.is_none() || job.export.next_attempt().is_none()) {
+            job.is_ready = true;
             self.ready.push_back(id);
         }
-        let id_to_name =
-            (!job.named && job.export.order().token().is_none()).then(|| job.export.export_id()).flatten();
-        if let Some(export_id) = id_to_name.cloned() {
-            job.named = true;
-            if let Some(event) = self.routes.name(self.now, &export_id, id) {
+        if job.name.is_none()
+            && job.export.order().token().is_none()
+            && let Some(export_id) = job.export.export_id()
+        {
+            let name = export_id.clone();
+            let early = self.routes.name(self.now, &name, id);
+            job.name = Some(name);
+            if let Some(event) = early {
                 let _taken = job.export.handle(self.now, Input::Event { event: &event, token: None });
                 self.settle(id);
             }
@@ -379,8 +419,22 @@ impl Exports {
             let gate = attempt.gate(&mut self.gates);
             gate.under_way = gate.under_way.saturating_sub(1);
         }
-        let export_id = job.export.export_id().filter(|_| job.named || job.export.order().token().is_some());
-        self.routes.remove(job.export.order().token(), export_id, job.export.took_event());
-        self.changed.insert(id);
+        let token = job.export.order().token();
+        let export_id = job.name.as_ref().or_else(|| job.export.export_id().filter(|_| token.is_some()));
+        self.routes.remove(token, export_id, job.export.took_event());
+        if job.stored == Stored::Never {
+            self.changed.remove(&id);
+        } else {
+            self.changed.insert(id);
+        }
     }
 }
+
+/// Of a name, the part that is counted: as many names a millisecond, on the average of a process's life.
+const COUNTER_BITS: u32 = 20;
+
+/// The clock goes further than names do: until the year 2248.
+const END_OF_TIME: u64 = 1 << 43;
+
+/// Far beyond the last name that a clock gives, and far from where counting on would overflow.
+const END_OF_NAMES: u64 = 3 << 62;

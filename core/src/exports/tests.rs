@@ -1,5 +1,7 @@
 //! Many jobs: whose delivery, whose turn, whose time, and what has to be saved. Time is made up.
 
+mod hostile;
+
 use alloc::{format, sync::Arc, vec::Vec};
 use core::time::Duration;
 

@@ -1,65 +1,70 @@
 //! Whose turn it is to send: the budget of the account, and how much may be under way at once.
 
-use alloc::collections::VecDeque;
+use alloc::collections::BTreeMap;
 
-use super::{Budget, Exports, JobId, Place};
-use crate::{ApiError, ErrorId, RateLimit, Timestamp, export::Attempt, http::Headers};
+use super::{Budget, Exports, JobId};
+use crate::{
+    ApiError, ErrorId, Output, RateLimit, Timestamp,
+    export::Attempt,
+    http::{Headers, parse_http_date},
+};
 
 /// The queue before the sending of one kind of request.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Gate {
-    pub(super) waiting: VecDeque<JobId>,
+    /// Those who wait, in the order in which they came, each with one ticket.
+    pub(super) waiting: BTreeMap<Ticket, JobId>,
+    next_ticket: Ticket,
     pub(super) under_way: usize,
 }
 
+/// A place in a queue: the lower, the earlier.
+pub(super) type Ticket = u64;
+
 impl Exports {
-    pub(super) fn may_send(&self, attempt: Attempt) -> bool {
-        let [calls, downloads] = &self.gates;
-        match attempt {
-            Attempt::Call => {
-                calls.waiting.is_empty()
-                    && calls.under_way < self.limits.calls
-                    && self.budget.opens_at() <= self.now
+    /// The next request of a job that has waited for its turn, and whose turn it is.
+    pub(super) fn poll_gates(&mut self) -> Option<(JobId, Output)> {
+        for attempt in [Attempt::Call, Attempt::Download] {
+            if !self.is_open(attempt) {
+                continue;
             }
-            Attempt::Download => downloads.waiting.is_empty() && downloads.under_way < self.limits.downloads,
+            let Some((_, id)) = attempt.gate(&mut self.gates).waiting.pop_first() else { continue };
+            let Some(job) = self.jobs.get_mut(&id) else { continue };
+            job.gate = None;
+            // It is not its own fault that nothing was sent.
+            job.export.postpone(self.now);
+            let request = job.export.poll_attempt();
+            return self.given(id, request);
         }
+        None
     }
 
-    pub(super) fn send(&mut self, id: JobId, attempt: Attempt) {
-        if attempt == Attempt::Call {
-            self.budget.spend(self.now);
-        }
-        attempt.gate(&mut self.gates).under_way += 1;
-        if let Some(job) = self.jobs.get_mut(&id) {
-            job.under_way = Some(attempt);
-            job.admitted = false;
-        }
+    /// Whether a job that has not waited may send.
+    pub(super) fn may_send(&mut self, attempt: Attempt) -> bool {
+        self.is_open(attempt) && attempt.gate(&mut self.gates).waiting.is_empty()
     }
 
     pub(super) fn wait_for_turn(&mut self, id: JobId, attempt: Attempt) {
-        if let Some(job) = self.jobs.get_mut(&id) {
-            job.place = Place::Gate;
-            attempt.gate(&mut self.gates).waiting.push_back(id);
-        }
+        let Some(job) = self.jobs.get_mut(&id) else { return };
+        let gate = attempt.gate(&mut self.gates);
+        let ticket = gate.next_ticket;
+        gate.next_ticket += 1;
+        gate.waiting.insert(ticket, id);
+        job.gate = Some((attempt, ticket));
     }
 
-    /// Lets in whose turn has come, in the order in which they came: one call and one download at most, since whether
-    /// another may follow depends on what these send.
-    pub(super) fn open_gates(&mut self) {
+    /// When a call that waits may be made, if it is the budget that it waits for.
+    pub(super) fn next_turn(&self) -> Option<Timestamp> {
+        let [calls, _] = &self.gates;
+        let waits = !calls.waiting.is_empty() && calls.under_way < self.limits.calls;
+        waits.then(|| self.budget.opens_at())
+    }
+
+    fn is_open(&self, attempt: Attempt) -> bool {
         let [calls, downloads] = &self.gates;
-        let may_call = calls.under_way < self.limits.calls && self.budget.opens_at() <= self.now;
-        let is_open = [may_call, downloads.under_way < self.limits.downloads];
-        for (gate, _) in self.gates.iter_mut().zip(is_open).filter(|(_, is_open)| *is_open) {
-            // Those that have left the gate in between are passed over.
-            while let Some(id) = gate.waiting.pop_front() {
-                if let Some(job) = self.jobs.get_mut(&id).filter(|job| job.place == Place::Gate) {
-                    job.place = Place::Ready;
-                    job.admitted = true;
-                    // To the front: it has waited already, and none behind it may send before it does.
-                    self.ready.push_front(id);
-                    break;
-                }
-            }
+        match attempt {
+            Attempt::Call => calls.under_way < self.limits.calls && self.budget.opens_at() <= self.now,
+            Attempt::Download => downloads.under_way < self.limits.downloads,
         }
     }
 }
@@ -75,7 +80,12 @@ impl Attempt {
 
 /// What an answer says about the budget of all.
 pub(super) fn learn(budget: &mut Budget, now: Timestamp, status: u16, headers: &dyn Headers, body: &[u8]) {
-    if let Some(limit) = RateLimit::from_headers(headers) {
+    if let Some(mut limit) = RateLimit::from_headers(headers) {
+        // The reset is a time by the service's clock, which its answers show.
+        if let Some(theirs) = headers.first("date").and_then(|date| parse_http_date(date, now)) {
+            let left = |reset: Timestamp| reset.saturating_duration_since(theirs);
+            limit.reset = limit.reset.map(|reset| now.saturating_add(left(reset)));
+        }
         budget.observe(now, limit);
     }
     if status == 429 {
