@@ -35,6 +35,7 @@ mod request;
 mod response;
 pub mod retry;
 mod secret;
+mod store;
 mod time;
 mod token;
 pub mod validation;
@@ -57,6 +58,7 @@ pub use self::{
         UnexpectedAnswer,
     },
     secret::{ApiKey, InvalidSecret, SigningSecret},
+    store::{Store, StoreError, Write},
     time::Timestamp,
     token::{InvalidToken, Token, TokenPlacement},
 };

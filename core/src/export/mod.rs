@@ -272,6 +272,11 @@ impl Export {
 
 /// For who drives many jobs and decides whose turn it is.
 impl Export {
+    /// The last time that it was told.
+    pub(crate) fn now(&self) -> Timestamp {
+        self.now
+    }
+
     /// The same job, whose waits differ from those of all jobs that have other numbers.
     pub(crate) fn seeded_beside(mut self, number: u64) -> Self {
         self.seed ^= number;

@@ -130,6 +130,8 @@ struct Job {
     stored: Stored,
     /// The export id by which the routes know it, which they do if it has no token.
     name: Option<ExportId>,
+    /// Whether nobody carries it out at present.
+    held: bool,
 }
 
 /// What the store knows of a job.
@@ -208,10 +210,36 @@ impl Exports {
         Ok(())
     }
 
+    /// Never gives a new job this name or an earlier one: for a record that is in the store and is not restored.
+    pub fn reserve(&mut self, id: JobId) {
+        if id.0 < END_OF_NAMES {
+            self.next_job = self.next_job.max(id.0 + 1);
+        }
+    }
+
+    /// Sets a job aside that nobody carries out any more, or not yet: as if the process had ended for this one job.
+    ///
+    /// It says nothing, its time stands still and what it had under way has an unknown outcome; but it takes its event.
+    /// To be saved like any change. `false` if there is no such job.
+    pub fn hold(&mut self, now: Timestamp, id: JobId) -> bool {
+        self.set_held(now, id, true)
+    }
+
+    /// Lets a job go on that was [held](Self::hold). `false` if there is no such job.
+    pub fn release(&mut self, now: Timestamp, id: JobId) -> bool {
+        self.set_held(now, id, false)
+    }
+
     /// Tells a job that something happened. A job that is over or never was is told nothing: [`Disposition::Stale`].
     pub fn handle(&mut self, now: Timestamp, id: JobId, input: Input<'_>) -> Disposition {
         self.pass(now);
         let Some(job) = self.jobs.get_mut(&id) else { return Disposition::Stale };
+        if job.held {
+            let at = job.export.now();
+            let disposition = job.export.handle(at, input);
+            self.settle(id);
+            return disposition;
+        }
         if job.gate.is_some() {
             // It is not its own fault that nothing was sent.
             job.export.postpone(self.now);
@@ -280,6 +308,9 @@ impl Exports {
         while let Some(id) = self.ready.pop_front() {
             let Some(job) = self.jobs.get_mut(&id) else { continue };
             job.is_ready = false;
+            if job.held {
+                continue;
+            }
             let (attempt, waits) = (job.export.next_attempt(), job.gate.is_some());
             if let Some(attempt) = attempt
                 && (waits || !self.may_send(attempt))
@@ -336,7 +367,7 @@ impl Exports {
     fn insert(&mut self, id: JobId, export: Export, stored: Stored) {
         self.routes.add(export.order().token(), id);
         let (timer, gate, under_way, name) = (None, None, None, None);
-        let job = Job { export, timer, gate, is_ready: false, under_way, stored, name };
+        let job = Job { export, timer, gate, is_ready: false, under_way, stored, name, held: false };
         self.jobs.insert(id, Box::new(job));
         self.settle(id);
     }
@@ -364,6 +395,26 @@ impl Exports {
         Some((id, output))
     }
 
+    fn set_held(&mut self, now: Timestamp, id: JobId, held: bool) -> bool {
+        self.pass(now);
+        let Some(job) = self.jobs.get_mut(&id) else { return false };
+        if job.held != held {
+            // What a restart does is what is wanted: it settles what was under way, and moves the deadlines by as much
+            // time as has passed. A snapshot that was just taken is whole.
+            let restored = Export::restore(Arc::clone(&self.config), job.export.snapshot(), self.now);
+            if let Ok(export) = restored {
+                job.export = export;
+                // It counts its revisions anew.
+                if job.stored != Stored::Never {
+                    job.stored = Stored::Before;
+                }
+            }
+            job.held = held;
+            self.settle(id);
+        }
+        true
+    }
+
     /// Brings everything that is derived from a job's state up to date.
     fn settle(&mut self, id: JobId) {
         let Some(job) = self.jobs.get_mut(&id) else { return };
@@ -371,13 +422,13 @@ impl Exports {
             self.changed.insert(id);
         }
         if let Some((attempt, ticket)) = job.gate
-            && job.export.attempt_to_come() != Some(attempt)
+            && (job.held || job.export.attempt_to_come() != Some(attempt))
         {
             attempt.gate(&mut self.gates).waiting.remove(&ticket);
             job.gate = None;
         }
         // Who waits for a turn is told of it, and has no time of its own.
-        let timer = if job.gate.is_some() { None } else { job.export.poll_timeout() };
+        let timer = if job.held || job.gate.is_some() { None } else { job.export.poll_timeout() };
         if job.timer != timer {
             if let Some(old) = job.timer.take() {
                 self.timers.remove(&(old, id));
@@ -392,7 +443,7 @@ impl Exports {
             let gate = attempt.gate(&mut self.gates);
             gate.under_way = gate.under_way.saturating_sub(1);
         }
-        if !job.is_ready && (job.gate.is_none() || job.export.next_attempt().is_none()) {
+        if !job.is_ready && !job.held && (job.gate.is_none() || job.export.next_attempt().is_none()) {
             job.is_ready = true;
             self.ready.push_back(id);
         }

@@ -306,3 +306,48 @@ fn time_alone_ends_all_jobs() {
     assert!(bench.exports.timers.is_empty() && bench.exports.routes.is_empty());
     assert!(bench.exports.gates.iter().all(|gate| gate.under_way == 0));
 }
+
+#[test]
+fn a_held_job_takes_its_event_and_goes_on_when_it_is_released() {
+    let mut bench = Bench::new(wide());
+    let job = bench.exports.submit(START, order(0)).unwrap();
+    let (_, call) = bench.sent()[0];
+    bench.accept(job, call, "e0");
+    assert!(bench.sent().is_empty());
+    assert!(bench.exports.hold(bench.now, job));
+    assert_eq!(bench.exports.poll_timeout(), None);
+    // A day in which nobody carries it out, and its event comes.
+    bench.pass(86_400_000);
+    let reply = bench.exports.handle_delivery(bench.now, &delivery("e0", Some(token(0))));
+    assert_eq!(reply, Reply::Acknowledged);
+    assert!(bench.exports.poll_output().is_none(), "it says nothing");
+    let saved: Vec<_> = bench.exports.take_changes().collect();
+    assert!(matches!(&saved[..], [(id, Change::Save(_))] if *id == job));
+    assert!(bench.exports.release(bench.now, job));
+    assert_eq!(bench.sent().len(), 1, "the download");
+}
+
+#[test]
+fn a_held_job_loses_no_time_and_what_it_had_under_way_is_unknown() {
+    let mut bench = Bench::new(Limits { calls: 1, ..wide() });
+    let jobs: Vec<_> = (0..3).map(|n| bench.exports.submit(START, order(n)).unwrap()).collect();
+    let first = bench.sent();
+    assert!(bench.exports.hold(START, jobs[0]) && bench.exports.hold(START, jobs[1]));
+    assert_eq!(bench.sent().iter().map(|(job, _)| *job).collect::<Vec<_>>(), [jobs[2]], "it made room");
+    let late =
+        Input::Response { call: first[0].1, status: 200, headers: &(), body: br#"{"export_id":"e0"}"# };
+    assert_eq!(bench.exports.handle(START, jobs[0], late), Disposition::Stale);
+    bench.pass(86_400_000);
+    assert!(bench.exports.release(bench.now, jobs[0]) && bench.exports.release(bench.now, jobs[1]));
+    assert_eq!(bench.sent().iter().map(|(job, _)| *job).collect::<Vec<_>>(), [jobs[1]], "it had not asked");
+    let grace = bench.exports.get(jobs[0]).unwrap().poll_timeout().unwrap();
+    assert_eq!(grace, bench.now.saturating_add(Duration::from_secs(120)));
+}
+
+#[test]
+fn a_name_that_is_reserved_is_not_given() {
+    let mut bench = Bench::new(wide());
+    let taken = JobId::from_u64(u64::MAX / 2);
+    bench.exports.reserve(taken);
+    assert!(bench.exports.submit(START, order(0)).unwrap() > taken);
+}
