@@ -1,0 +1,113 @@
+//! Runs every runtime of this folder as the program that it is, against the simulator on a good day and on bad ones.
+
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test that panics has failed")]
+
+use std::{
+    fs,
+    io::{Read as _, Write as _},
+    net::TcpStream,
+    path::Path,
+    process::{Command, ExitCode},
+    time::Duration,
+};
+
+use abyssale_core::http1::ResponseReader;
+use abyssale_simulator::{Config, Simulator};
+use abyssale_tests::{
+    outside::{Need, look_for, trial},
+    process::{last_words, run},
+};
+use libtest_mimic::Arguments;
+
+/// Far longer than anything here takes; only a failing test meets it.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// What goes wrong, how often an export is asked for all the same, and how often the archive.
+type Case = (&'static str, &'static [&'static str], usize, usize);
+
+const CASES: [Case; 9] = [
+    ("an_archive_arrives", &[], 1, 1),
+    ("a_throttled_request_is_repeated", &["create:status=429:retry-after=1:id=request_rate_limited"], 2, 1),
+    ("a_lost_answer_is_settled_by_the_event", &["create:lost-after"], 1, 1),
+    ("a_server_error_is_settled_by_the_event", &["create:status=503:accepted:as=html"], 1, 1),
+    ("an_event_before_the_answer_is_enough", &["event:before-answer"], 1, 1),
+    ("a_forged_delivery_is_refused", &["event:forged-first"], 1, 1),
+    ("a_repeated_event_changes_nothing", &["event:twice"], 1, 1),
+    ("a_download_that_breaks_off_is_resumed", &["archive:cut=1000"], 1, 2),
+    ("a_redirect_of_the_archive_is_followed", &["archive:redirect"], 1, 2),
+];
+
+fn main() -> ExitCode {
+    let arguments = Arguments::from_args();
+    let mut trials = Vec::new();
+    for (name, program) in programs() {
+        for case in CASES {
+            trials.push(trial(&program, format!("{name}::{}", case.0), move |program: &String| {
+                carry_out(program, case);
+            }));
+        }
+    }
+    libtest_mimic::run(&arguments, trials).exit_code()
+}
+
+/// The runtimes, each with its program or with the reason why there is none.
+fn programs() -> Vec<(&'static str, Need<String>)> {
+    let built = |name, path: Option<&str>, why: &str| {
+        let found = path.filter(|path| Path::new(path).exists());
+        (name, look_for(name, || found.map(str::to_owned).ok_or_else(|| why.to_owned())))
+    };
+    vec![
+        built("std-threads", option_env!("CARGO_BIN_EXE_std-threads"), "it was not built"),
+        built("game-loop", option_env!("CARGO_BIN_EXE_game-loop"), "it was not built"),
+        built("on-smol", option_env!("CARGO_BIN_EXE_on-smol"), "it was not built"),
+        built("on-compio", option_env!("CARGO_BIN_EXE_on-compio"), "it was not built"),
+        built(
+            "curl-multi",
+            option_env!("CARGO_BIN_EXE_curl-multi").filter(|_| cfg!(feature = "curl")),
+            "needs --features curl",
+        ),
+    ]
+}
+
+fn carry_out(program: &str, (_, troubles, calls, downloads): Case) {
+    let simulator = Simulator::start(Config {
+        signing_secret: Some("whsec_hunter2".into()),
+        render_delay: Duration::from_millis(20),
+        time_scale: 0.0001,
+        requests_per_second: None,
+        troubles: troubles.iter().map(|trouble| trouble.parse().unwrap()).collect(),
+        ..Config::default()
+    })
+    .unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let target = folder.path().join("banners.zip");
+    let mut command = Command::new(program);
+    command.arg(&target).env_clear().envs([
+        ("ABYSSALE_API_KEY", simulator.api_key()),
+        ("ABYSSALE_BASE_URL", simulator.base_url()),
+        ("ABYSSALE_SIGNING_SECRET", "whsec_hunter2"),
+    ]);
+    let output = run(&mut command, b"", PATIENCE).unwrap();
+    assert!(output.status.success(), "{}\n{:#?}", last_words(&output), simulator.requests());
+
+    let asked = |prefix: &str| simulator.requests().iter().filter(|r| r.path.starts_with(prefix)).count();
+    assert_eq!(asked("/async/"), calls, "{}", String::from_utf8_lossy(&output.stderr));
+    assert_eq!(asked("/archives/"), downloads, "{}", String::from_utf8_lossy(&output.stderr));
+    let exports = simulator.exports();
+    assert_eq!(exports.len(), 1, "one export, whatever happened");
+    assert!(fs::read(&target).unwrap() == fetch(&exports[0].archive_url), "the archive is the simulator's");
+    let left: Vec<_> = fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    assert_eq!(left, ["banners.zip"]);
+}
+
+/// What the simulator has at this address.
+fn fetch(address: &str) -> Vec<u8> {
+    let (host, path) = address.strip_prefix("http://").unwrap().split_once('/').unwrap();
+    let mut stream = TcpStream::connect(host).unwrap();
+    write!(stream, "GET /{path} HTTP/1.1\r\nhost: {host}\r\nconnection: close\r\n\r\n").unwrap();
+    let mut bytes = Vec::new();
+    stream.read_to_end(&mut bytes).unwrap();
+    let mut reader = ResponseReader::default();
+    reader.feed(&bytes).unwrap();
+    reader.take_body()
+}

@@ -1,0 +1,302 @@
+//! One request under way: from the bytes to send to what the job is told. The socket is the runtime's.
+
+use std::{
+    io,
+    path::Path,
+    time::{Duration, Instant},
+};
+
+use abyssale_core::{
+    CallId, Config, Export, Input, MAX_ANSWER, Output, Sent, Timestamp,
+    download::{Receive, Step, Transfer, TransferError},
+    export::DownloadError,
+    http::{Request, Scheme},
+    http1::ResponseReader,
+};
+use abyssale_host::{FileError, PartFile};
+
+/// One call or download.
+///
+/// Connect to where [`connect_to`](Self::connect_to) says, send [`to_send`](Self::to_send), hand what comes to
+/// [`received`](Self::received) while it [`wants_more`](Self::wants_more); begin anew while there is somewhere to connect
+/// to; then tell the job what it came to, which is [`over`](Self::over).
+#[derive(Debug)]
+pub struct Attempt {
+    call: CallId,
+    kind: Kind,
+    reader: ResponseReader,
+    phase: Phase,
+    /// Whether a byte of the request may have been sent.
+    begun: bool,
+}
+
+#[derive(Debug)]
+enum Kind {
+    Call { request: Request, deadline: Instant },
+    Download { transfer: Box<Transfer>, file: Option<PartFile>, receive: Option<Receive>, stall: Duration },
+}
+
+#[derive(Debug)]
+enum Phase {
+    /// To be sent, on a connection of its own.
+    Connect,
+    /// Sent, and not yet answered. After the head it is known what to make of the body.
+    Exchange {
+        knows_head: bool,
+    },
+    Over(Happened),
+}
+
+/// What a job is told, in a form that can be sent through a channel.
+#[derive(Debug)]
+pub enum Happened {
+    /// There was an answer.
+    Answered {
+        /// Which attempt.
+        call: CallId,
+        /// The HTTP status.
+        status: u16,
+        /// The header fields.
+        headers: Vec<(String, Vec<u8>)>,
+        /// The body, or as much of it as came.
+        body: Vec<u8>,
+    },
+    /// There was none.
+    Unanswered {
+        /// Which attempt.
+        call: CallId,
+        /// Whether the service may have seen it.
+        sent: Sent,
+        /// What went wrong.
+        reason: String,
+    },
+    /// A download goes on.
+    Progress {
+        /// Which attempt.
+        call: CallId,
+        /// Bytes that are there.
+        received: u64,
+        /// Bytes that there will be.
+        total: Option<u64>,
+    },
+    /// A download came to an archive.
+    Downloaded {
+        /// Which attempt.
+        call: CallId,
+        /// Its size in bytes.
+        bytes: u64,
+    },
+    /// A download did not.
+    NotDownloaded {
+        /// Which attempt.
+        call: CallId,
+        /// Why.
+        error: FileError,
+    },
+}
+
+impl Attempt {
+    /// What a [`Output::Call`] or [`Output::Download`] asks for; `None` for every other output.
+    ///
+    /// `now` is the time of the clock that the job runs on.
+    pub fn new(output: Output, config: &Config, target: &Path, now: Timestamp) -> Option<Self> {
+        let mut phase = Phase::Connect;
+        let (call, kind) = match output {
+            Output::Call { call, request, deadline } => {
+                let deadline = Instant::now() + deadline.saturating_duration_since(now);
+                (call, Kind::Call { request, deadline })
+            }
+            Output::Download { call, request, stall_timeout: stall } => {
+                let base = config.endpoint.base_url().clone();
+                let mut transfer = Transfer::new(request.url().clone(), config.archive, base);
+                let file = PartFile::open(target).map_err(|error| {
+                    phase = Phase::Over(Happened::NotDownloaded { call, error });
+                });
+                if let Ok(file) = &file {
+                    transfer = file.resumed(transfer);
+                }
+                (call, Kind::Download { transfer: Box::new(transfer), file: file.ok(), receive: None, stall })
+            }
+            _ => return None,
+        };
+        Some(Self { call, kind, reader: ResponseReader::default(), phase, begun: false })
+    }
+
+    /// The request to send now, for a runtime that has an HTTP client.
+    pub fn request(&self) -> Request {
+        match &self.kind {
+            Kind::Call { request, .. } => request.clone(),
+            Kind::Download { transfer, .. } => transfer.request(),
+        }
+    }
+
+    /// Where to connect to, `host:port`; `None` once the attempt is over.
+    pub fn connect_to(&mut self) -> Option<String> {
+        let url = self.request().url().clone();
+        if matches!(self.phase, Phase::Connect) && url.scheme() == Scheme::Https {
+            self.broke(&io::Error::other("this example has sockets and no TLS"));
+        }
+        let host = if url.host().contains(':') { format!("[{}]", url.host()) } else { url.host().into() };
+        matches!(self.phase, Phase::Connect).then(|| format!("{host}:{}", url.port()))
+    }
+
+    /// The bytes to send once there is a connection. From here on they may have been seen.
+    pub fn to_send(&mut self) -> Vec<u8> {
+        self.begin();
+        self.expect();
+        self.request().to_http1()
+    }
+
+    /// A byte of the request may have been sent.
+    pub fn begin(&mut self) {
+        self.begun = true;
+    }
+
+    /// What is received from here on is the answer.
+    pub fn expect(&mut self) {
+        self.reader = ResponseReader::default();
+        self.phase = Phase::Exchange { knows_head: false };
+    }
+
+    /// Whether the answer on this connection is not whole yet.
+    pub fn wants_more(&self) -> bool {
+        matches!(self.phase, Phase::Exchange { .. })
+    }
+
+    /// Whether there is nothing left to do but to tell what it came to.
+    pub fn is_over(&self) -> bool {
+        matches!(self.phase, Phase::Over(_))
+    }
+
+    /// How long to wait for the next sign of life.
+    pub fn patience(&self) -> Duration {
+        match &self.kind {
+            Kind::Call { deadline, .. } => deadline.saturating_duration_since(Instant::now()),
+            Kind::Download { stall, .. } => *stall,
+        }
+    }
+
+    /// Takes what came; nothing means that the connection has ended. What it returns is to be told to the job.
+    pub fn received(&mut self, bytes: &[u8]) -> Option<Happened> {
+        let read = if bytes.is_empty() { self.reader.end() } else { self.reader.feed(bytes) };
+        if let Err(error) = self.take_in() {
+            self.phase = Phase::Over(Happened::NotDownloaded { call: self.call, error });
+        } else if let (Err(error), true) = (read, self.wants_more()) {
+            self.broke(&error);
+        }
+        match &self.kind {
+            Kind::Download { file: Some(file), receive: Some(receive), .. } => {
+                Some(Happened::Progress { call: self.call, received: file.len(), total: receive.total })
+            }
+            _ => None,
+        }
+    }
+
+    /// Nothing more will come, because of this.
+    pub fn broke(&mut self, error: &dyn std::error::Error) {
+        let (call, reason) = (self.call, error.to_string());
+        let is_receiving = matches!(self.kind, Kind::Download { receive: Some(_), .. });
+        self.phase = Phase::Over(match (self.answered(), &self.kind) {
+            // The status has said the main thing already.
+            (Some(answered), _) if !is_receiving => answered,
+            (_, Kind::Call { .. }) => {
+                let sent = if self.begun { Sent::Maybe } else { Sent::Never };
+                Happened::Unanswered { call, sent, reason }
+            }
+            (_, Kind::Download { .. }) => {
+                let error = TransferError::Interrupted(reason.into()).into();
+                Happened::NotDownloaded { call, error }
+            }
+        });
+    }
+
+    /// What it came to.
+    pub fn over(mut self) -> Happened {
+        if !matches!(self.phase, Phase::Over(_)) {
+            self.broke(&io::Error::other("nobody went on with it"));
+        }
+        match self.phase {
+            Phase::Over(happened) => happened,
+            Phase::Connect | Phase::Exchange { .. } => unreachable!("it was just ended"),
+        }
+    }
+
+    /// Looks at a head that is new, and puts away what came of an archive.
+    fn take_in(&mut self) -> Result<(), FileError> {
+        if let (Phase::Exchange { knows_head: false }, Some(head)) = (&self.phase, self.reader.head()) {
+            self.phase = Phase::Exchange { knows_head: true };
+            if let Kind::Download { transfer, file, receive, .. } = &mut self.kind {
+                match transfer.handle_head(head.status, &head.headers) {
+                    Step::Receive(whole) => {
+                        if let Some(file) = file {
+                            file.begin(&whole)?;
+                        }
+                        *receive = Some(whole);
+                    }
+                    Step::Refused { is_gone } => {
+                        if let Some(file) = file.take().filter(|_| is_gone) {
+                            file.discard();
+                        }
+                    }
+                    Step::Failed(error) => {
+                        return Err(match file.take() {
+                            Some(file) => file.give_up(error),
+                            None => error.into(),
+                        });
+                    }
+                    // Somewhere else, or all of it: on another connection.
+                    _ => {
+                        self.phase = Phase::Connect;
+                        return Ok(());
+                    }
+                }
+            }
+        }
+        if let Kind::Download { file, receive: Some(receive), .. } = &mut self.kind {
+            if let Some(file) = file {
+                file.write(&self.reader.take_body())?;
+            }
+            if self.reader.is_done()
+                && let Some(file) = file.take()
+            {
+                let bytes = file.finish(receive)?;
+                self.phase = Phase::Over(Happened::Downloaded { call: self.call, bytes });
+            }
+        } else if (self.reader.is_done() || self.reader.body_len() >= MAX_ANSWER)
+            && let Some(answered) = self.answered()
+        {
+            self.phase = Phase::Over(answered);
+        }
+        Ok(())
+    }
+
+    fn answered(&mut self) -> Option<Happened> {
+        let head = self.reader.head()?.clone();
+        let mut body = self.reader.take_body();
+        body.truncate(MAX_ANSWER);
+        Some(Happened::Answered { call: self.call, status: head.status, headers: head.headers, body })
+    }
+}
+
+impl Happened {
+    /// Tells the job. What follows from it, the job's next output says.
+    pub fn tell(&self, export: &mut Export, now: Timestamp) {
+        let text;
+        let input = match self {
+            Self::Answered { call, status, headers, body } => {
+                Input::Response { call: *call, status: *status, headers, body }
+            }
+            Self::Unanswered { call, sent, reason } => Input::CallFailed { call: *call, sent: *sent, reason },
+            Self::Progress { call, received, total } => {
+                Input::Progress { call: *call, received: *received, total: *total }
+            }
+            Self::Downloaded { call, bytes } => Input::Downloaded { call: *call, bytes: *bytes },
+            Self::NotDownloaded { call, error } => {
+                text = error.to_string();
+                let error: DownloadError<'_> = error.as_input(&text);
+                Input::DownloadFailed { call: *call, error }
+            }
+        };
+        let _ = export.handle(now, input);
+    }
+}

@@ -1,0 +1,77 @@
+//! A callback address for a program that may not wait: looked into now and then, it returns what has come.
+
+use std::{
+    io::{self, ErrorKind, Read as _, Write as _},
+    net::{TcpListener, TcpStream},
+    time::Instant,
+};
+
+use abyssale_core::{
+    http1::{DeliveryReader, Incoming, answer},
+    webhook::{Delivery, Hook},
+};
+use abyssale_host::Clock;
+
+use crate::DELIVERY;
+
+/// The open connections of a callback address.
+#[derive(Debug)]
+pub struct Inbox {
+    listener: TcpListener,
+    open: Vec<(TcpStream, DeliveryReader, Instant)>,
+}
+
+impl Inbox {
+    /// Looks into this socket.
+    pub fn new(listener: TcpListener) -> io::Result<Self> {
+        listener.set_nonblocking(true)?;
+        Ok(Self { listener, open: Vec::new() })
+    }
+
+    /// The socket, for who can wait for it.
+    pub fn listener(&self) -> &TcpListener {
+        &self.listener
+    }
+
+    /// The deliveries that have come, each with the connection that waits for its answer. Does not wait.
+    pub fn poll(&mut self, hook: &Hook) -> Vec<(Delivery, TcpStream)> {
+        while let Some((stream, _)) =
+            (self.open.len() < MAX_OPEN).then(|| self.listener.accept().ok()).flatten()
+        {
+            if stream.set_nonblocking(true).is_ok() {
+                self.open.push((stream, DeliveryReader::default(), Instant::now() + DELIVERY));
+            }
+        }
+        let (mut came, mut waiting) = (Vec::new(), Vec::new());
+        for (mut stream, mut reader, deadline) in self.open.drain(..) {
+            match read(&mut stream, &mut reader, hook) {
+                Ok(Incoming::More) if Instant::now() < deadline => waiting.push((stream, reader, deadline)),
+                Ok(Incoming::Delivery(delivery)) => came.push((delivery, stream)),
+                // So small that it fits, or the other side takes nothing; then it comes again.
+                Ok(Incoming::Refused(status)) => drop(stream.write_all(&answer(status))),
+                Ok(Incoming::More) | Err(_) => {}
+            }
+        }
+        self.open = waiting;
+        came
+    }
+}
+
+/// Reads what is there, which may be nothing.
+fn read(stream: &mut TcpStream, reader: &mut DeliveryReader, hook: &Hook) -> io::Result<Incoming> {
+    let mut buffer = [0; 4096];
+    loop {
+        match stream.read(&mut buffer) {
+            Ok(0) => return Err(ErrorKind::UnexpectedEof.into()),
+            Ok(read) => match reader.feed(hook, Clock::wall(), buffer.get(..read).unwrap_or_default()) {
+                Incoming::More => {}
+                incoming => return Ok(incoming),
+            },
+            Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(Incoming::More),
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+const MAX_OPEN: usize = 256;
