@@ -44,6 +44,7 @@ impl RetryPolicy {
             Outcome::NotSent => Wait::Backoff,
             Outcome::Lost if method.is_idempotent() => Wait::Backoff,
             Outcome::Lost => return Verdict::Unknown,
+            Outcome::Unavailable(told) => told.map_or(Wait::Backoff, Wait::Told),
             Outcome::Refused(error) => match error.status() {
                 429 => match (error.id(), error.retry_delay(now)) {
                     // No window makes a plan include a feature, whatever the headers say.
@@ -85,6 +86,9 @@ pub enum Outcome<'a> {
     Lost,
     /// There is an answer, and it is not a yes.
     Refused(&'a ApiError),
+    /// An archive's server, which is not the service and has none of its rules, cannot say yes now: 408, 425, 429 or
+    /// any 5xx, with the wait that it asks for.
+    Unavailable(Option<Duration>),
 }
 
 /// What was tried before.
@@ -214,6 +218,21 @@ mod tests {
         assert_eq!(get(&error(500, "", None)), retry(1, false));
         assert_eq!(get(&error(501, "", None)), Verdict::Final);
         assert_eq!(POLICY.verdict(NOW, Method::Get, Outcome::Lost, FIRST, 0), retry(1, false));
+    }
+
+    #[test]
+    fn a_store_that_cannot_answer_now_is_asked_again_as_it_says_or_with_backoff() {
+        let verdict = |told, retries| {
+            let tries = Tries { retries, probed: true };
+            POLICY.verdict(NOW, Method::Get, Outcome::Unavailable(told), tries, 0)
+        };
+        assert_eq!(
+            [verdict(None, 0), verdict(None, 1), verdict(None, 2)],
+            [1, 2, 4].map(|s| retry(s, false))
+        );
+        assert_eq!(verdict(None, 3), Verdict::Final);
+        assert_eq!(verdict(Some(Duration::from_secs(7)), 0), retry(7, false));
+        assert_eq!(verdict(Some(Duration::from_secs(31)), 0), Verdict::Final);
     }
 
     #[test]

@@ -1,6 +1,14 @@
 //! The two transports behind one face, so that a scenario is written once.
 
-use std::{future::Future, net::TcpListener, path::Path, time::Duration};
+use std::{
+    future::Future,
+    io,
+    net::TcpListener,
+    path::Path,
+    pin::Pin,
+    task::{Context, Poll},
+    time::Duration,
+};
 
 use abyssale_core::{
     ApiKey, ArchivePolicy, ExportId, Order, SigningSecret, SigningSecretState, TokenPlacement,
@@ -10,6 +18,7 @@ use abyssale_host::{
     Error, Observer,
     unpack::{Entry, Limits},
 };
+use tokio::io::AsyncWrite;
 
 /// How an exporter is to be set up.
 pub(crate) struct Setup {
@@ -48,13 +57,52 @@ pub(crate) trait Adapter: Sized + Send + Sync {
         path: &Path,
         observer: impl Observer + 'static,
     ) -> Result<Vec<Entry>, Error>;
+    fn unpack_to(&self, ids: &[&str], path: &Path, folder: &Path) -> Result<Vec<Entry>, Error>;
     fn wait(&self, ids: &[&str]) -> Result<NewExport, Error>;
     fn create_export(&self, order: &Order) -> Result<ExportId, Error>;
     fn download(&self, event: &NewExport, path: &Path) -> Result<u64, Error>;
+    /// Downloads to a writer; what was written there is in `out`, whatever the result.
+    fn download_to_writer(&self, event: &NewExport, out: &mut Outlet) -> Result<u64, Error>;
     fn signing_secret(&self) -> Result<SigningSecretState, Error>;
     fn rotate(&self, force: bool) -> Result<SigningSecretState, Error>;
     fn revoke(&self) -> Result<SigningSecretState, Error>;
     fn shown(&self) -> String;
+}
+
+/// A writer, synchronous and asynchronous, that takes so many bytes and no more.
+pub(crate) struct Outlet {
+    pub(crate) written: Vec<u8>,
+    pub(crate) room: usize,
+}
+
+impl io::Write for Outlet {
+    fn write(&mut self, piece: &[u8]) -> io::Result<usize> {
+        let left = self.room - self.written.len();
+        let fitting = piece.get(..left).unwrap_or(piece);
+        if fitting.is_empty() && !piece.is_empty() {
+            return Err(io::ErrorKind::StorageFull.into());
+        }
+        self.written.extend_from_slice(fitting);
+        Ok(fitting.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl AsyncWrite for Outlet {
+    fn poll_write(mut self: Pin<&mut Self>, _: &mut Context<'_>, piece: &[u8]) -> Poll<io::Result<usize>> {
+        Poll::Ready(io::Write::write(&mut *self, piece))
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
 }
 
 /// Both builders have the same methods, so one text sets up both.
@@ -118,6 +166,10 @@ impl Adapter for Blocking {
         archive.unpack_observed(path.with_file_name("images"), Limits::default(), observer)
     }
 
+    fn unpack_to(&self, ids: &[&str], path: &Path, folder: &Path) -> Result<Vec<Entry>, Error> {
+        self.0.export(ids.iter().copied())?.save_to(path)?.unpack_into(folder)
+    }
+
     fn wait(&self, ids: &[&str]) -> Result<NewExport, Error> {
         self.0.export(ids.iter().copied())?.wait()
     }
@@ -128,6 +180,10 @@ impl Adapter for Blocking {
 
     fn download(&self, event: &NewExport, path: &Path) -> Result<u64, Error> {
         self.0.client().download(event, path)
+    }
+
+    fn download_to_writer(&self, event: &NewExport, out: &mut Outlet) -> Result<u64, Error> {
+        self.0.client().download_to_writer(event, out)
     }
 
     fn signing_secret(&self) -> Result<SigningSecretState, Error> {
@@ -201,6 +257,12 @@ impl Adapter for Async {
         })
     }
 
+    fn unpack_to(&self, ids: &[&str], path: &Path, folder: &Path) -> Result<Vec<Entry>, Error> {
+        self.run(async {
+            self.exporter.export(ids.iter().copied())?.save_to(path).await?.unpack_into(folder).await
+        })
+    }
+
     fn wait(&self, ids: &[&str]) -> Result<NewExport, Error> {
         self.run(self.exporter.export(ids.iter().copied())?.wait())
     }
@@ -211,6 +273,10 @@ impl Adapter for Async {
 
     fn download(&self, event: &NewExport, path: &Path) -> Result<u64, Error> {
         self.run(self.exporter.client().download(event, path))
+    }
+
+    fn download_to_writer(&self, event: &NewExport, out: &mut Outlet) -> Result<u64, Error> {
+        self.run(self.exporter.client().download_to_writer(event, out))
     }
 
     fn signing_secret(&self) -> Result<SigningSecretState, Error> {

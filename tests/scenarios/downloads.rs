@@ -2,7 +2,7 @@
 
 use std::{fs, sync::Arc, time::Duration};
 
-use abyssale_core::Failure;
+use abyssale_core::{ArchivePolicy, Failure};
 use abyssale_host::{
     Error, Progress,
     unpack::{Entry, Kind},
@@ -10,7 +10,8 @@ use abyssale_host::{
 use abyssale_simulator::Simulator;
 
 use crate::{
-    adapter::Adapter,
+    adapter::{Adapter, Outlet},
+    store::{Store, answer},
     world::{IDS, World, config},
 };
 
@@ -42,6 +43,17 @@ pub(crate) fn a_server_error_during_the_download_is_repeated<A: Adapter>() {
     assert_eq!(world.posts().len(), 1);
 }
 
+pub(crate) fn a_store_that_is_too_busy_is_asked_again<A: Adapter>() {
+    // A store's 429 has nothing of the service's rules: without a word of when, there is more than one try.
+    for (trouble, retry) in [("429:as=html", "retry 2 in 2."), ("429:retry-after=1", "retry 2 in 1.")] {
+        let busy = format!("archive:status={trouble}");
+        let world = World::<A>::new(&[&busy, &busy]);
+        world.assert_saved();
+        assert_eq!(world.downloads().len(), 3, "{trouble}");
+        assert!(world.told().iter().any(|line| line.starts_with(retry)), "{:?}", world.told());
+    }
+}
+
 pub(crate) fn an_archive_that_is_gone_is_said_to_be_gone<A: Adapter>() {
     for status in [403, 404, 410] {
         let world = World::<A>::new(&[&format!("archive:status={status}")]);
@@ -59,7 +71,7 @@ pub(crate) fn an_error_page_with_status_200_is_no_archive<A: Adapter>() {
     match world.save() {
         Err(Error::Failure(failure)) => {
             assert!(matches!(&*failure, Failure::NotAnArchive { .. }), "{failure:?}");
-            assert!(failure.to_string().contains("begins with"), "{failure}");
+            assert!(failure.to_string().contains("This link has expired"), "{failure}");
         }
         other => panic!("{:?}", other.map(|saved| saved.bytes)),
     }
@@ -85,6 +97,98 @@ pub(crate) fn an_address_in_a_private_network_is_refused<A: Adapter>() {
         let failure = world.failure();
         assert!(matches!(failure, Failure::ArchiveUrl { .. }), "{address}: {failure:?}");
     }
+}
+
+pub(crate) fn nothing_is_fetched_from_outside_a_list_that_was_given<A: Adapter>() {
+    let only = |places: &[&str]| {
+        let mut policy = ArchivePolicy::default().allow(places).unwrap();
+        policy.allow_http = true;
+        policy.only_allowed = true;
+        policy
+    };
+    let world = World::<A>::with(&[], |setup| setup.archive = only(&["127.0.0.0/8"]));
+    world.assert_saved();
+    let world = World::<A>::with(&[], |setup| setup.archive = only(&["store.example.com"]));
+    let failure = world.failure();
+    assert!(matches!(failure, Failure::ArchiveUrl { .. }), "{failure:?}");
+    assert!(failure.to_string().contains("not among the places"), "{failure}");
+    // The name is accepted, since it may lead into the network; where it does lead, the connection is not made.
+    let world = World::<A>::with(&[], |setup| {
+        setup.archive = only(&["10.0.0.0/8"]);
+        setup.max_retries = 0;
+    });
+    let event = world.adapter.wait(&IDS).unwrap();
+    let event = serde_json::json!({
+        "export_id": event.export_id.as_str(),
+        "archive_url": event.archive_url.replace("127.0.0.1", "localhost"),
+    });
+    let result = world.adapter.download(&serde_json::from_value(event).unwrap(), &world.target());
+    assert!(result.unwrap_err().to_string().contains("may not come from"));
+    assert!(world.downloads().is_empty());
+}
+
+pub(crate) fn an_archive_is_handed_to_any_writer<A: Adapter>() {
+    let world = World::<A>::new(&["archive:cut=100", "archive:cut=50"]);
+    let event = world.adapter.wait(&IDS).unwrap();
+    let mut out = outlet();
+    let bytes = world.adapter.download_to_writer(&event, &mut out).unwrap();
+    assert_eq!(world.adapter.download(&event, &world.target()).unwrap(), bytes);
+    assert!(fs::read(world.target()).unwrap() == out.written);
+    let ranges: Vec<_> =
+        world.downloads().iter().map(|request| request.headers.get("range").cloned()).collect();
+    let ranges: Vec<_> =
+        ranges.iter().map(|range| range.as_ref().map(|range| range.to_str().unwrap())).collect();
+    assert_eq!(ranges, [None, Some("bytes=100-"), Some("bytes=150-"), None]);
+}
+
+pub(crate) fn a_writer_is_handed_nothing_twice_and_nothing_of_another_archive<A: Adapter>() {
+    // Where the range is ignored it begins anew: with the same bytes, which are not written again.
+    let world = World::<A>::new(&["archive:cut=100", "archive:ignore-range"]);
+    let event = world.adapter.wait(&IDS).unwrap();
+    let mut out = outlet();
+    let bytes = world.adapter.download_to_writer(&event, &mut out).unwrap();
+    assert_eq!(world.downloads().len(), 2);
+    assert_eq!(world.adapter.download(&event, &world.target()).unwrap(), bytes);
+    assert!(fs::read(world.target()).unwrap() == out.written);
+    let whole = b"PK\x03\x04 another archive";
+    let other = Store::new(vec![
+        answer("200 OK", &[], whole.len(), whole.get(..10).unwrap()),
+        answer("200 OK", &[], whole.len(), &[b"PK\x03\x04 yet", whole.get(8..).unwrap()].concat()),
+    ]);
+    let mut out = outlet();
+    match world.adapter.download_to_writer(&other.event(), &mut out) {
+        Err(Error::Failure(failure)) => {
+            assert!(matches!(*failure, Failure::Storage { .. }), "{failure:?}");
+            assert!(failure.to_string().contains("has changed since 10 bytes"), "{failure}");
+        }
+        result => panic!("{result:?}"),
+    }
+    assert_eq!(out.written, whole.get(..10).unwrap());
+    assert_eq!(other.requests().len(), 2);
+}
+
+pub(crate) fn a_writer_is_handed_nothing_of_an_error_page<A: Adapter>() {
+    let world = World::<A>::new(&["archive:error-page", "archive:status=410"]);
+    let event = world.adapter.wait(&IDS).unwrap();
+    let mut out = outlet();
+    let error = world.adapter.download_to_writer(&event, &mut out).unwrap_err();
+    assert!(matches!(error.failure(), Some(Failure::NotAnArchive { .. })), "{error:?}");
+    let error = world.adapter.download_to_writer(&event, &mut out).unwrap_err();
+    assert!(matches!(error.failure(), Some(Failure::ArchiveGone { status: 410, .. })), "{error:?}");
+    assert!(out.written.is_empty());
+}
+
+pub(crate) fn a_writer_that_refuses_is_a_typed_error<A: Adapter>() {
+    let world = World::<A>::new(&[]);
+    let event = world.adapter.wait(&IDS).unwrap();
+    let mut out = Outlet { room: 100, ..outlet() };
+    let error = world.adapter.download_to_writer(&event, &mut out).unwrap_err();
+    assert!(matches!(error.failure(), Some(Failure::Storage { .. })), "{error:?}");
+    assert_eq!((out.written.len(), world.downloads().len()), (100, 1), "it is not asked for again");
+}
+
+fn outlet() -> Outlet {
+    Outlet { written: Vec::new(), room: usize::MAX }
 }
 
 pub(crate) fn a_folder_that_is_not_there_is_said_so<A: Adapter>() {

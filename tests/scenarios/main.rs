@@ -74,11 +74,17 @@ scenarios! {
         a_download_that_breaks_off_is_repeated
         a_download_that_stalls_is_repeated
         a_server_error_during_the_download_is_repeated
+        a_store_that_is_too_busy_is_asked_again
         an_archive_that_is_gone_is_said_to_be_gone
         an_error_page_with_status_200_is_no_archive
         a_truncated_archive_that_looks_whole_is_no_archive
         an_address_that_is_not_absolute_is_refused
         an_address_in_a_private_network_is_refused
+        nothing_is_fetched_from_outside_a_list_that_was_given
+        an_archive_is_handed_to_any_writer
+        a_writer_is_handed_nothing_twice_and_nothing_of_another_archive
+        a_writer_is_handed_nothing_of_an_error_page
+        a_writer_that_refuses_is_a_typed_error
         a_folder_that_is_not_there_is_said_so
         an_archive_is_unpacked_into_pictures
         banners_the_service_does_not_know_are_missing;
@@ -91,12 +97,14 @@ scenarios! {
         without_a_strong_validator_nothing_is_kept
         a_date_that_has_settled_is_as_good_as_a_tag
         a_rest_that_does_not_fit_is_not_appended
+        more_than_was_announced_is_not_kept
         an_encoded_body_is_refused_by_name
         an_archive_that_is_gone_leaves_nothing_of_itself
         redirects_are_followed_and_counted
         a_redirect_into_a_private_network_is_refused
         what_a_killed_process_leaves_is_resumed
-        a_full_disk_is_a_typed_error_and_leaves_what_can_be_resumed;
+        a_full_disk_is_a_typed_error_and_leaves_what_can_be_resumed
+        a_full_disk_leaves_no_half_unpacked_folder;
     inputs:
         bad_orders_are_typed_errors
         an_exporter_that_cannot_work_is_not_built

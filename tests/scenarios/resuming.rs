@@ -10,7 +10,7 @@ use std::{
 };
 
 use abyssale_core::{Failure, archive::NotAnArchive, webhook::NewExport};
-use abyssale_host::Error;
+use abyssale_host::{Error, unpack::UnpackError};
 use abyssale_simulator::{Contents, Simulator, Trouble};
 
 use crate::{
@@ -190,6 +190,34 @@ pub(crate) fn a_rest_that_does_not_fit_is_not_appended<A: Adapter>() {
     }
 }
 
+pub(crate) fn more_than_was_announced_is_not_kept<A: Adapter>() {
+    let (world, _) = room::<A>(|_| {});
+    let archive = tiny_archive();
+    let with_more = |bytes: &[u8]| {
+        let size = format!("{:x}\r\n", bytes.len() + 5);
+        [size.as_bytes(), bytes, b"extra\r\n0\r\n\r\n"].concat()
+    };
+    let range = format!("Content-Range: bytes 30-{}/{}", archive.len() - 1, archive.len());
+    let store = Store::new(vec![
+        answer("200 OK", &["ETag: \"a\""], archive.len(), archive.get(..30).unwrap()),
+        chunked("206 Partial Content", &[&range], &with_more(archive.get(30..).unwrap())),
+        answer("200 OK", &["ETag: \"a\""], archive.len(), &archive),
+        chunked("200 OK", &["ETag: \"a\""], &with_more(&archive)),
+    ]);
+    assert!(world.download(&store.event()).is_err());
+    let failure = failure(world.download(&store.event()));
+    assert!(failure.to_string().contains("more came than the 105 bytes announced"), "{failure}");
+    assert!(world.left_behind().is_empty(), "it is not to be believed in");
+    world.assert_whole(world.download(&store.event()).unwrap());
+    // Nothing was announced; what is there does not end like an archive.
+    assert!(world.download(&store.event()).is_err());
+}
+
+fn chunked(status: &str, fields: &[&str], body: &[u8]) -> Vec<u8> {
+    let fields = fields.iter().flat_map(|field| [*field, "\r\n"]).collect::<String>();
+    [format!("HTTP/1.1 {status}\r\n{fields}Transfer-Encoding: chunked\r\n\r\n").as_bytes(), body].concat()
+}
+
 pub(crate) fn an_encoded_body_is_refused_by_name<A: Adapter>() {
     let (world, _) = room::<A>(|_| {});
     let store = Store::new(vec![answer("200 OK", &["Content-Encoding: gzip"], 3, b"\x1f\x8b\x08")]);
@@ -304,6 +332,20 @@ pub(crate) fn a_full_disk_is_a_typed_error_and_leaves_what_can_be_resumed<A: Ada
     disk.grow(8 * SIZE);
     assert_eq!(world.adapter.download(&event, &target).unwrap(), 4 * SIZE);
     assert_eq!(ranges(&world).pop().unwrap(), Some(format!("bytes={there}-")));
+}
+
+pub(crate) fn a_full_disk_leaves_no_half_unpacked_folder<A: Adapter>() {
+    const SIZE: u64 = 256 << 10;
+    let world = World::<A>::new(&[]);
+    let Some(disk) = SmallDisk::mount(world.folder.path().join("disk"), SIZE) else { return };
+    world.simulator.set_archive(Contents::Synthetic(4 * SIZE));
+    let archive = world.target();
+    let images = disk.0.join("images");
+    let error = world.adapter.unpack_to(&IDS, &archive, &images).unwrap_err();
+    assert!(matches!(&error, Error::Unpack(UnpackError::Storage { .. })), "{error:?}");
+    assert!(error.to_string().contains("space"), "{error}");
+    assert!(archive.exists());
+    assert_eq!(fs::read_dir(&disk.0).unwrap().count(), 0, "nothing is left of it");
 }
 
 /// A file system in memory, which only root may mount.

@@ -10,11 +10,12 @@ use abyssale_host::{Clock, Error, Progress, Settings, fetch_only};
 use bytes::Bytes;
 use http_body_util::Full;
 use hyper_util::client::legacy::{self, connect::Connect};
-use tokio::sync::mpsc;
+use tokio::{io::AsyncWrite, sync::mpsc};
 
 use crate::{
     drive::drive,
     send::{HttpClient, clients, send},
+    writer,
 };
 
 /// Makes calls to the service. Cheap to clone; clones share their connections' settings.
@@ -64,6 +65,19 @@ impl Client {
             Finished::Archive { bytes, .. } => Ok(bytes),
             other => unreachable!("a job with this goal ends with an archive: {other:?}"),
         }
+    }
+
+    /// Downloads the archive that an event names to a writer, such as an upload or a pipe. Returns its size in bytes.
+    ///
+    /// Only this result says that all of it was written, and that it is a whole archive. What breaks off is repeated
+    /// as with a file; since what was written cannot be taken back, a download that has to start over fails unless it
+    /// begins with the same bytes. Nothing is written of what does not begin like an archive.
+    pub async fn download_to_writer(
+        &self,
+        event: &NewExport,
+        mut writer: impl AsyncWrite + Send + Unpin,
+    ) -> Result<u64, Error> {
+        writer::download(self, event, &mut writer).await
     }
 
     /// Reads the workspace's signing secret. **The first call ever creates one**, and from then on
@@ -195,7 +209,7 @@ impl ClientBuilder {
         let config = self.settings.config()?;
         let [http, download_http] = match self.http {
             Some(http) => [Arc::clone(&http), http],
-            None => clients(config.endpoint.base_url(), config.archive)?,
+            None => clients(config.endpoint.base_url(), &config.archive)?,
         };
         Ok(Client { config: Arc::new(config), http, download_http, clock: Clock::new() })
     }

@@ -1,10 +1,10 @@
 //! Downloading an archive into a file. What to ask for and what an answer means is core's decision, what survives on the
-//! disk is the host's; here bytes move.
+//! disk is the host's; here bytes move. Everything that touches the disk does so on a thread for blocking work.
 
-use std::{path::Path, time::Duration};
+use std::{future::Future, path::Path, pin::pin, time::Duration};
 
 use abyssale_core::{
-    download::{Receive, Step, Transfer},
+    download::{Receive, Step, Transfer, TransferError},
     http::Request,
 };
 use abyssale_host::{FileError, PartFile};
@@ -12,7 +12,7 @@ use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
 use tokio::{
     sync::watch,
-    time::{Instant, sleep_until},
+    time::{Instant, sleep, sleep_until},
 };
 
 use crate::{
@@ -49,29 +49,65 @@ pub(crate) async fn fetch(
 ) -> Result<u64, NotFetched> {
     let owned = target.to_owned();
     let file = in_background(move || PartFile::open(&owned)).await?;
-    let config = client.config();
-    let base = config.endpoint.base_url().clone();
-    let mut transfer = file.resumed(Transfer::new(request.url().clone(), config.archive, base));
+    let mut transfer = file.resumed(transfer(client, &request));
     if let Some(rest) = transfer.nothing_left() {
         progress.send_replace(Count { received: rest.from, total: rest.total, resumed_from: rest.from });
-        return Ok(in_background(move || file.finish(&rest)).await?);
+        return Ok(patiently(in_background(move || file.finish(&rest)), stall, &progress).await?);
     }
+    match ask(client, &mut transfer, stall).await {
+        Ok((receive, body)) => Ok(take_in(file, receive, body, stall, &progress).await?),
+        Err(NotBegun::Refused { is_gone, answer }) => {
+            // Closing it may remove it, which takes the disk a while.
+            in_background(move || {
+                if is_gone {
+                    file.discard();
+                }
+                Ok(())
+            })
+            .await?;
+            Err(NotFetched::Refused(answer))
+        }
+        Err(NotBegun::Failed(error)) => {
+            in_background(move || Err::<u64, _>(file.give_up(error))).await.map_err(NotFetched::Failed)
+        }
+    }
+}
+
+/// The transfer of everything that a request asks for.
+pub(crate) fn transfer(client: &Client, request: &Request) -> Transfer {
+    let config = client.config();
+    let base = config.endpoint.base_url().clone();
+    Transfer::new(request.url().clone(), config.archive.clone(), base)
+}
+
+/// Why there is no body.
+pub(crate) enum NotBegun {
+    /// The answer was not a 2xx.
+    Refused { is_gone: bool, answer: Box<Answer> },
+    /// There was none, or it cannot be used.
+    Failed(TransferError),
+}
+
+/// Asks until there is a body to take in: again after a redirect, and without a range where the range did not fit.
+pub(crate) async fn ask(
+    client: &Client,
+    transfer: &mut Transfer,
+    stall: Duration,
+) -> Result<(Receive, Incoming), NotBegun> {
     loop {
         let deadline = Instant::now() + stall;
         let response = begin(client.download_http(), transfer.request(), deadline)
             .await
-            .map_err(|error| interrupted(&error.reason))?;
+            .map_err(|error| NotBegun::Failed(TransferError::Interrupted(error.reason.into())))?;
         let (parts, body) = response.into_parts();
         match transfer.handle_head(parts.status.as_u16(), &parts.headers) {
-            Step::Receive(receive) => return Ok(take_in(file, receive, body, stall, &progress).await?),
+            Step::Receive(receive) => return Ok((receive, body)),
             Step::Refused { is_gone } => {
-                if is_gone {
-                    file.discard();
-                }
                 let (status, body) = (parts.status.as_u16(), read_bounded(body, deadline).await);
-                return Err(NotFetched::Refused(Box::new(Answer { status, headers: parts.headers, body })));
+                let answer = Box::new(Answer { status, headers: parts.headers, body });
+                return Err(NotBegun::Refused { is_gone, answer });
             }
-            Step::Failed(error) => return Err(file.give_up(error).into()),
+            Step::Failed(error) => return Err(NotBegun::Failed(error)),
             // The next connection is another one, so what is left of this body need not be read.
             _ => {}
         }
@@ -93,7 +129,7 @@ async fn take_in(
     let ended = loop {
         tokio::select! {
             biased;
-            turned = sink.turn(), if sink.is_waiting() => turned?,
+            turned = patiently(sink.turn(), stall, progress), if sink.is_waiting() => turned?,
             frame = body.frame(), if !sink.is_full() => match frame {
                 None => break Ok(()),
                 Some(Err(error)) => break Err(interrupted(&with_causes(&error))),
@@ -111,13 +147,54 @@ async fn take_in(
         deadline = Instant::now() + stall;
     };
     // What has come is kept, whatever came of the rest.
-    let file = sink.into_file().await?;
-    ended?;
-    in_background(move || file.finish(&receive)).await
+    let file = patiently(sink.into_file(), stall, progress).await?;
+    match ended {
+        Ok(()) => patiently(in_background(move || file.finish(&receive)), stall, progress).await,
+        Err(error) => {
+            in_background(move || {
+                drop(file);
+                Err(error)
+            })
+            .await
+        }
+    }
+}
+
+/// Waits for the disk, and says again and again that there is life: writing a large file out may take longer than a
+/// server may be silent, and is no reason to begin anew.
+async fn patiently<T>(work: impl Future<Output = T>, stall: Duration, progress: &watch::Sender<Count>) -> T {
+    let mut work = pin!(work);
+    loop {
+        tokio::select! {
+            biased;
+            done = &mut work => return done,
+            () = sleep(stall / 4) => progress.send_modify(|_| {}),
+        }
+    }
 }
 
 impl From<FileError> for NotFetched {
     fn from(error: FileError) -> Self {
         Self::Failed(error)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_disk_that_takes_its_time_is_a_sign_of_life() {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+        let (progress, mut seen) = watch::channel(Count { received: 7, ..Count::default() });
+        let work = async {
+            // It is not done before it was heard of three times.
+            for _ in 0..3 {
+                seen.changed().await.unwrap();
+            }
+            seen.borrow().received
+        };
+        let done = runtime.block_on(patiently(work, Duration::from_millis(4), &progress));
+        assert_eq!(done, 7);
     }
 }

@@ -39,6 +39,7 @@ mod service;
 mod sink;
 mod strict;
 mod tls;
+mod writer;
 
 // The public interface.
 pub use self::{

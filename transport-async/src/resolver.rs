@@ -39,16 +39,40 @@ impl Service<Name> for GuardedResolver {
     }
 
     fn call(&mut self, name: Name) -> Self::Future {
-        let (found, policy, base) = (self.inner.call(name), self.policy, self.base.clone());
+        let (policy, base) = (self.policy.clone(), self.base.clone());
+        let (host, found) = (name.as_str().to_owned(), self.inner.call(name));
         Box::pin(async move {
             let allowed: Vec<_> =
-                found.await?.filter(|address| policy.allows_ip(address.ip(), &base)).collect();
+                found.await?.filter(|address| policy.allows_ip(&host, address.ip(), &base)).collect();
             if allowed.is_empty() {
-                let reason =
-                    "its name leads into a private network; set `allow_private` if that is meant to be";
+                let reason = "its name leads where archives may not come from; `allow` it in the policy if that is meant to be";
                 return Err(io::Error::new(io::ErrorKind::PermissionDenied, reason));
             }
             Ok(allowed.into_iter())
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn resolve(policy: ArchivePolicy, base: &str) -> io::Result<Vec<SocketAddr>> {
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let mut resolver = GuardedResolver::new(policy, base.parse().unwrap());
+        let name = "localhost".parse().unwrap();
+        runtime.block_on(async move { resolver.call(name).await }).map(Iterator::collect)
+    }
+
+    #[test]
+    fn a_name_that_leads_to_this_machine_is_refused_where_the_service_is_elsewhere() {
+        let away = "https://api.abyssale.com";
+        let error = resolve(ArchivePolicy::default(), away).unwrap_err();
+        assert!(error.to_string().contains("may not come from"), "{error}");
+        assert!(!resolve(ArchivePolicy::default(), "http://localhost:1").unwrap().is_empty());
+        let listed = |place| ArchivePolicy::default().allow([place]).unwrap();
+        assert!(!resolve(listed("localhost"), away).unwrap().is_empty());
+        assert!(!resolve(listed("127.0.0.0/8").allow(["::1"]).unwrap(), away).unwrap().is_empty());
+        assert!(resolve(listed("10.0.0.0/8"), away).is_err());
     }
 }

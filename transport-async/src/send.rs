@@ -39,13 +39,14 @@ impl<C: Connect + Clone + Send + Sync + 'static> HttpClient for Client<C, Full<B
 
 /// Our own clients, for the service and for archives: no pool, so that every request has a fresh
 /// connection, no proxy, and the operating system's certificates.
-pub(crate) fn clients(base: &Url, policy: ArchivePolicy) -> Result<[Arc<dyn HttpClient>; 2], Error> {
+pub(crate) fn clients(base: &Url, policy: &ArchivePolicy) -> Result<[Arc<dyn HttpClient>; 2], Error> {
     let tls = tls::client_config(base)?;
     let mut anywhere = ArchivePolicy::default();
     anywhere.allow_private = true;
     // The service is where the settings say, so only archives are held to the policy.
-    let client = |policy| -> Arc<dyn HttpClient> {
-        let mut connector = HttpConnector::new_with_resolver(GuardedResolver::new(policy, base.clone()));
+    let client = |policy: &ArchivePolicy| -> Arc<dyn HttpClient> {
+        let mut connector =
+            HttpConnector::new_with_resolver(GuardedResolver::new(policy.clone(), base.clone()));
         connector.enforce_http(false);
         connector.set_connect_timeout(Some(CONNECT));
         connector.set_nodelay(true);
@@ -58,7 +59,7 @@ pub(crate) fn clients(base: &Url, policy: ArchivePolicy) -> Result<[Arc<dyn Http
         builder.pool_max_idle_per_host(0).retry_canceled_requests(false).http1_max_headers(MAX_FIELDS);
         Arc::new(builder.build::<_, Full<Bytes>>(connector))
     };
-    Ok([client(anywhere), client(policy)])
+    Ok([client(&anywhere), client(policy)])
 }
 
 /// An answer, read as far as it is worth reading.

@@ -36,7 +36,7 @@ impl Sink {
 
     /// Whether so much is to be written that more should not be received first.
     pub(crate) fn is_full(&self) -> bool {
-        self.bytes >= BATCH
+        self.bytes >= BATCH || self.gathered.len() >= PIECES
     }
 
     /// Waits until the disk has done with the last batch, and begins with this one. May be dropped in the middle.
@@ -81,3 +81,6 @@ pub(crate) fn interrupted(reason: &str) -> FileError {
 
 /// While this much waits for the disk, nothing more is received.
 const BATCH: usize = 1 << 20;
+
+/// However small they are: each piece takes memory of its own.
+const PIECES: usize = 4096;

@@ -1,6 +1,6 @@
 //! One call at a time: for who has a receiver already, or needs no more than a call.
 
-use std::{path::Path, sync::Arc, sync::mpsc::sync_channel, time::Duration};
+use std::{io::Write, path::Path, sync::Arc, sync::mpsc::sync_channel, time::Duration};
 
 use abyssale_core::{
     ApiKey, ArchivePolicy, Config, Export, ExportId, Finished, Goal, Order, SigningSecretState,
@@ -20,7 +20,7 @@ use crate::{
     marking::Marking,
     resolver::GuardedResolver,
     send::{Caller, send},
-    tls,
+    tls, writer,
 };
 
 /// Makes calls to the service. Cheap to clone; clones share their connections' settings.
@@ -70,6 +70,15 @@ impl Client {
             Finished::Archive { bytes, .. } => Ok(bytes),
             other => unreachable!("a job with this goal ends with an archive: {other:?}"),
         }
+    }
+
+    /// Downloads the archive that an event names to a writer, such as an upload or a pipe. Returns its size in bytes.
+    ///
+    /// Only this result says that all of it was written, and that it is a whole archive. What breaks off is repeated
+    /// as with a file; since what was written cannot be taken back, a download that has to start over fails unless it
+    /// begins with the same bytes. Nothing is written of what does not begin like an archive.
+    pub fn download_to_writer(&self, event: &NewExport, mut writer: impl Write) -> Result<u64, Error> {
+        writer::download(self, event, &mut writer)
     }
 
     /// Reads the workspace's signing secret. **The first call ever creates one**, and from then on
@@ -201,7 +210,7 @@ impl ClientBuilder {
             let mut anywhere = ArchivePolicy::default();
             // The service is where the settings say, so only archives are held to the policy.
             anywhere.allow_private = true;
-            (own_caller(anywhere, base.clone()), own_caller(config.archive, base))
+            (own_caller(anywhere, base.clone()), own_caller(config.archive.clone(), base))
         };
         Ok(Client { config: Arc::new(config), caller, download_caller, clock: Clock::new() })
     }

@@ -1,4 +1,4 @@
-//! Downloading an archive into a file. What to ask for and what an answer means is core's decision, what survives on the
+//! Downloading an archive. What to ask for and what an answer means is core's decision, what survives on the
 //! disk is the host's; here bytes move.
 
 use std::{
@@ -35,6 +35,19 @@ pub(crate) struct Count {
     pub(crate) resumed_from: u64,
 }
 
+/// Where the bytes of an archive go.
+pub(crate) trait Store {
+    /// The transfer that goes on from what is there.
+    fn resumed(&self, transfer: Transfer) -> Transfer;
+    /// How many bytes are there.
+    fn len(&self) -> u64;
+    fn begin(&mut self, receive: &Receive) -> Result<(), FileError>;
+    fn write(&mut self, receive: &Receive, piece: &[u8]) -> Result<(), FileError>;
+    fn finish(self, receive: &Receive) -> Result<u64, FileError>;
+    fn give_up(self, error: TransferError) -> FileError;
+    fn discard(self);
+}
+
 /// Downloads to `target`, going on from what an earlier attempt has left there. Returns the archive's size.
 ///
 /// On an error `target` is as it was.
@@ -45,43 +58,53 @@ pub(crate) fn fetch(
     target: &Path,
     progress: &mut dyn FnMut(Count),
 ) -> Result<u64, NotFetched> {
-    let file = PartFile::open(target)?;
+    fetch_into(client, request, stall, PartFile::open(target)?, progress)
+}
+
+/// The same into any store.
+pub(crate) fn fetch_into<S: Store>(
+    client: &Client,
+    request: &Request,
+    stall: Duration,
+    store: S,
+    progress: &mut dyn FnMut(Count),
+) -> Result<u64, NotFetched> {
     let config = client.config();
     let base = config.endpoint.base_url().clone();
-    let mut transfer = file.resumed(Transfer::new(request.url().clone(), config.archive, base));
+    let mut transfer = store.resumed(Transfer::new(request.url().clone(), config.archive.clone(), base));
     if let Some(rest) = transfer.nothing_left() {
-        return Ok(file.finish(&rest)?);
+        return Ok(store.finish(&rest)?);
     }
     loop {
         let response = begin_download(client.download_caller(), transfer.request(), stall)
             .map_err(|error| interrupted(&error.reason))?;
         let (parts, body) = response.into_parts();
         match transfer.handle_head(parts.status.as_u16(), &parts.headers) {
-            Step::Receive(receive) => return Ok(take_in(file, &receive, body, progress)?),
+            Step::Receive(receive) => return Ok(take_in(store, &receive, body, progress)?),
             Step::Refused { is_gone } => {
                 if is_gone {
-                    file.discard();
+                    store.discard();
                 }
                 let (status, body) = (parts.status.as_u16(), read_bounded(body));
                 return Err(NotFetched::Refused(Box::new(Answer { status, headers: parts.headers, body })));
             }
-            Step::Failed(error) => return Err(file.give_up(error).into()),
+            Step::Failed(error) => return Err(store.give_up(error).into()),
             // The next connection is another one, so what is left of this body need not be read.
             _ => {}
         }
     }
 }
 
-fn take_in(
-    mut file: PartFile,
+fn take_in<S: Store>(
+    mut store: S,
     receive: &Receive,
     body: Body,
     progress: &mut dyn FnMut(Count),
 ) -> Result<u64, FileError> {
-    file.begin(receive)?;
+    store.begin(receive)?;
     let mut report =
         |received| progress(Count { received, total: receive.total, resumed_from: receive.from });
-    report(file.len());
+    report(store.len());
     let mut body = body.into_with_config().limit(u64::MAX).reader();
     let mut buffer = vec![0; CHUNK];
     loop {
@@ -91,14 +114,44 @@ fn take_in(
             Err(error) => return Err(TransferError::Interrupted(error.to_string().into()).into()),
         };
         let Some(piece) = buffer.get(..read).filter(|piece| !piece.is_empty()) else { break };
-        file.write(piece)?;
-        report(file.len());
+        store.write(receive, piece)?;
+        report(store.len());
     }
-    file.finish(receive)
+    store.finish(receive)
 }
 
 fn interrupted(reason: &str) -> NotFetched {
     NotFetched::Failed(TransferError::Interrupted(reason.into()).into())
+}
+
+impl Store for PartFile {
+    fn resumed(&self, transfer: Transfer) -> Transfer {
+        Self::resumed(self, transfer)
+    }
+
+    fn len(&self) -> u64 {
+        Self::len(self)
+    }
+
+    fn begin(&mut self, receive: &Receive) -> Result<(), FileError> {
+        Self::begin(self, receive)
+    }
+
+    fn write(&mut self, _: &Receive, piece: &[u8]) -> Result<(), FileError> {
+        Self::write(self, piece)
+    }
+
+    fn finish(self, receive: &Receive) -> Result<u64, FileError> {
+        Self::finish(self, receive)
+    }
+
+    fn give_up(self, error: TransferError) -> FileError {
+        Self::give_up(self, error)
+    }
+
+    fn discard(self) {
+        Self::discard(self);
+    }
 }
 
 impl From<FileError> for NotFetched {

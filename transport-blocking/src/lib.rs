@@ -31,6 +31,7 @@ mod receiver;
 mod resolver;
 mod send;
 mod tls;
+mod writer;
 
 // The public interface.
 pub use self::{

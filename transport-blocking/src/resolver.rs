@@ -43,14 +43,49 @@ impl Resolver for GuardedResolver {
             Err(Error::Io(_)) => return Err(Error::HostNotFound),
             other => other?,
         };
+        let host = uri.host().unwrap_or_default().trim_matches(['[', ']']);
         let mut allowed = self.empty();
-        for address in found.iter().filter(|address| self.policy.allows_ip(address.ip(), &self.base)) {
+        for address in found.iter().filter(|address| self.policy.allows_ip(host, address.ip(), &self.base)) {
             allowed.push(*address);
         }
         if allowed.is_empty() {
-            let reason = "its name leads into a private network; set `allow_private` if that is meant to be";
+            let reason = "its name leads where archives may not come from; `allow` it in the policy if that is meant to be";
             return Err(io::Error::new(io::ErrorKind::PermissionDenied, reason).into());
         }
         Ok(allowed)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use ureq::{Timeout, config::Config};
+
+    use super::*;
+
+    fn resolve(policy: ArchivePolicy, base: &str, uri: &str) -> Result<ResolvedSocketAddrs, Error> {
+        let timeout = NextTimeout {
+            after: Duration::from_secs(30).into(),
+            reason: Timeout::Resolve,
+            per_read: None,
+            per_write: None,
+        };
+        let resolver = GuardedResolver::new(policy, base.parse().unwrap());
+        resolver.resolve(&uri.parse().unwrap(), &Config::default(), timeout)
+    }
+
+    #[test]
+    fn a_name_that_leads_to_this_machine_is_refused_where_the_service_is_elsewhere() {
+        let away = "https://api.abyssale.com";
+        for uri in ["https://localhost/a", "https://127.0.0.1/a", "https://[::1]/a"] {
+            let error = resolve(ArchivePolicy::default(), away, uri).unwrap_err();
+            assert!(error.to_string().contains("may not come from"), "{error}");
+            assert!(!resolve(ArchivePolicy::default(), "http://localhost:1", uri).unwrap().is_empty());
+        }
+        let listed = || ArchivePolicy::default().allow(["localhost", "::1"]).unwrap();
+        assert!(!resolve(listed(), away, "https://localhost/a").unwrap().is_empty());
+        assert!(!resolve(listed(), away, "https://[::1]/a").unwrap().is_empty());
+        assert!(resolve(listed(), away, "https://127.0.0.1/a").is_err());
     }
 }

@@ -32,6 +32,8 @@ pub struct PartFile {
     len: u64,
     /// What the bytes are of. Without it they are of no use to anybody.
     part: Option<Part>,
+    /// The body that is being taken in.
+    body: Option<Receive>,
     is_finished: bool,
 }
 
@@ -50,7 +52,8 @@ impl PartFile {
         let len = file.metadata().map_err(failed)?.len();
         // A state that cannot be read is as good as none.
         let part = read_bounded(&state_path).ok().and_then(|json| Part::from_json(&json));
-        Ok(Self { target: target.to_owned(), path, state_path, file, len, part, is_finished: false })
+        let target = target.to_owned();
+        Ok(Self { target, path, state_path, file, len, part, body: None, is_finished: false })
     }
 
     /// The same download, going on from what is there.
@@ -63,11 +66,17 @@ impl PartFile {
 
     /// Makes the file ready for a body: what is there from its beginning on is cut off.
     pub fn begin(&mut self, receive: &Receive) -> Result<(), FileError> {
+        self.body = Some(receive.clone());
         self.prepare(receive).map_err(|source| self.storage(source))
     }
 
-    /// Appends a piece of the body.
+    /// Appends a piece of the body. More than was announced is not written, and spoils what was.
     pub fn write(&mut self, piece: &[u8]) -> Result<(), FileError> {
+        let end = self.len.saturating_add(piece.len() as u64);
+        if let Some(Err(error)) = self.body.as_ref().map(|body| body.check_room(end)) {
+            self.part = None;
+            return Err(error.into());
+        }
         let written = self.file.write_all(piece);
         // A piece that was written in part is there in part: the next one to look asks the file system.
         written.map_err(|source| self.storage(source))?;
@@ -91,7 +100,7 @@ impl PartFile {
     pub fn finish(mut self, receive: &Receive) -> Result<u64, FileError> {
         receive.check_end(self.len)?;
         let (head, tail) = ends(&mut self.file, self.len).map_err(|source| self.storage(source))?;
-        if let Err(source) = archive::check_ends(&head, &tail) {
+        if let Err(source) = archive::check_ends(&head, &tail, self.len) {
             return Err(self.give_up(receive.not_an_archive(source)));
         }
         self.publish().map_err(|source| self.storage(source))?;
@@ -171,6 +180,9 @@ pub enum FileError {
         /// The file that was to be written.
         path: PathBuf,
     },
+    /// The writer that an archive was handed to refuses.
+    #[error("the archive cannot be handed on: {0}")]
+    Writer(io::Error),
     /// The download came to nothing.
     #[error(transparent)]
     Transfer(#[from] TransferError),
@@ -180,8 +192,8 @@ impl FileError {
     /// As the job wants to hear it; `text` is this error as text.
     pub fn as_input<'a>(&'a self, text: &'a str) -> DownloadError<'a> {
         match self {
-            Self::Transfer(error) => error.as_input(),
-            Self::Storage { .. } | Self::Busy { .. } => DownloadError::Storage(text),
+            Self::Transfer(error) => error.as_input(text),
+            Self::Storage { .. } | Self::Busy { .. } | Self::Writer(_) => DownloadError::Storage(text),
         }
     }
 }
@@ -245,6 +257,10 @@ fn beside(target: &Path, suffix: &str) -> PathBuf {
 
 fn read_bounded(path: &Path) -> io::Result<Vec<u8>> {
     let mut content = Vec::new();
+    // A pipe that lies in wait there would keep whoever opens it waiting.
+    if !fs::symlink_metadata(path)?.is_file() {
+        return Err(io::ErrorKind::InvalidInput.into());
+    }
     File::open(path)?.take(Part::MAX_LEN as u64 + 1).read_to_end(&mut content)?;
     Ok(content)
 }

@@ -76,7 +76,7 @@ impl Settings {
             chosen => chosen,
         };
         let mut config = Config::new(Endpoint::new(&base, key)?);
-        config.archive = self.archive;
+        config.archive = self.archive.clone();
         config.unknown_outcome = self.unknown_outcome;
         config.retry.max_retries = max_retries.unwrap_or(config.retry.max_retries);
         config.retry.max_retry_wait = max_retry_wait.unwrap_or(config.retry.max_retry_wait);

@@ -15,6 +15,7 @@
 //! together is always one version of it.
 
 mod part;
+mod stream;
 #[cfg(test)]
 mod tests;
 
@@ -33,6 +34,7 @@ use crate::{
 };
 
 pub use part::Part;
+pub use stream::Stream;
 
 /// The decisions of one attempt to download an archive. See the [module](self).
 ///
@@ -88,6 +90,9 @@ pub struct Receive {
     pub from: u64,
     /// How many bytes there are in all at the end, where that is known.
     pub total: Option<u64>,
+    /// Where this body ends at the latest, where that is known: at the end of the archive, or of the part of it that the
+    /// server has chosen to send.
+    pub until: Option<u64>,
     /// What to keep beside the bytes while there are not all of them; `None` if they cannot be continued.
     pub part: Option<Part>,
 }
@@ -105,6 +110,14 @@ pub enum TransferError {
     /// What came is no archive.
     #[error(transparent)]
     NotAnArchive(#[from] NotAnArchive),
+    /// It had to start over, and is not what it was when its first bytes were handed on ([`Stream`]).
+    #[error(
+        "the archive has changed since {passed} bytes of it were written where they cannot be taken back"
+    )]
+    Changed {
+        /// How many bytes have been handed on.
+        passed: u64,
+    },
 }
 
 impl Transfer {
@@ -161,6 +174,7 @@ impl Transfer {
         (part.total() == Some(*len)).then(|| Receive {
             from: *len,
             total: Some(*len),
+            until: Some(*len),
             part: Some(part.clone()),
         })
     }
@@ -190,7 +204,8 @@ impl Transfer {
             return refused;
         }
         let range = headers.only("content-range").and_then(content_range);
-        let Some((first, total)) = range.filter(|_| !part.validator().contradicts(headers)) else {
+        let Some(Range { first, last, total }) = range.filter(|_| !part.validator().contradicts(headers))
+        else {
             return self.start_over();
         };
         let same_total = part.total().zip(total).is_none_or(|(before, now)| before == now);
@@ -199,7 +214,7 @@ impl Transfer {
         }
         let total = part.total().or(total);
         let part = Part::new(&self.address, part.validator().clone(), total);
-        Step::Receive(Receive { from: first, total, part: Some(part) })
+        Step::Receive(Receive { from: first, total, until: last.checked_add(1), part: Some(part) })
     }
 
     fn whole(&mut self, headers: &dyn Headers) -> Step {
@@ -207,9 +222,11 @@ impl Transfer {
         if let Some(refused) = encoded(headers) {
             return refused;
         }
-        let total = headers.only("content-length").and_then(number);
+        // A transfer coding has an end of its own, and a length beside it means nothing (RFC 9112 §6.3).
+        let is_coded = headers.first("transfer-encoding").is_some();
+        let total = headers.only("content-length").filter(|_| !is_coded).and_then(number);
         let part = Validator::of(headers).map(|validator| Part::new(&self.address, validator, total));
-        Step::Receive(Receive { from: 0, total, part })
+        Step::Receive(Receive { from: 0, total, until: total, part })
     }
 
     /// Once: the next request is not one for the rest, so nothing can lead here again.
@@ -220,6 +237,18 @@ impl Transfer {
 }
 
 impl Receive {
+    /// Checks that there is room for what has come, with which there would be `len` bytes in all.
+    ///
+    /// A server that sends more than it announced is not to be believed in either; nothing of it should be kept.
+    pub fn check_room(&self, len: u64) -> Result<(), TransferError> {
+        match self.until {
+            Some(until) if until < len => {
+                Err(TransferError::Interrupted(format!("more came than the {until} bytes announced").into()))
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// Checks that the body has ended where it should, with `len` bytes there in all.
     pub fn check_end(&self, len: u64) -> Result<(), TransferError> {
         match self.total {
@@ -247,12 +276,13 @@ impl TransferError {
         matches!(self, Self::Interrupted(_))
     }
 
-    /// As the job wants to hear it.
-    pub fn as_input(&self) -> DownloadError<'_> {
+    /// As the job wants to hear it; `text` is this error as text.
+    pub fn as_input<'a>(&'a self, text: &'a str) -> DownloadError<'a> {
         match self {
             Self::Interrupted(reason) => DownloadError::Interrupted(reason),
             Self::Address(source) => DownloadError::Address(source),
             Self::NotAnArchive(source) => DownloadError::NotAnArchive(source),
+            Self::Changed { .. } => DownloadError::Storage(text),
         }
     }
 }
@@ -265,17 +295,25 @@ fn encoded(headers: &dyn Headers) -> Option<Step> {
     (!plain).then(|| Step::Failed(source.into()))
 }
 
-/// Reads `bytes FIRST-LAST/TOTAL`: the first, and the total unless it is `*`.
+/// What part of an archive a 206 has: `bytes FIRST-LAST/TOTAL`, both included.
+struct Range {
+    first: u64,
+    last: u64,
+    /// Unless it is `*`.
+    total: Option<u64>,
+}
+
+/// Reads a `Content-Range`.
 ///
 /// A server may send less than the rest; that is found out at its end, and the next attempt asks for what is missing.
-fn content_range(value: &[u8]) -> Option<(u64, Option<u64>)> {
+fn content_range(value: &[u8]) -> Option<Range> {
     let (unit, range) = str::from_utf8(value).ok()?.split_once(' ')?;
     let (range, total) = range.split_once('/')?;
     let (first, last) = range.split_once('-')?;
     let (first, last) = (number(first.as_bytes())?, number(last.as_bytes())?);
     let total = if total == "*" { None } else { Some(number(total.as_bytes())?) };
     let sound = unit.eq_ignore_ascii_case("bytes") && first <= last && total.is_none_or(|total| last < total);
-    sound.then_some((first, total))
+    sound.then_some(Range { first, last, total })
 }
 
 fn number(value: &[u8]) -> Option<u64> {

@@ -1,6 +1,6 @@
 //! What each kind of answer means for what is there already, as tables.
 
-use alloc::{string::ToString, vec, vec::Vec};
+use alloc::{format, string::ToString, vec, vec::Vec};
 
 use proptest::prelude::*;
 
@@ -44,6 +44,7 @@ fn a_whole_answer_begins_at_the_beginning() {
         (200, &[("etag", "\"b\"")], None, true),
         (200, &[("content-length", "7"), ("content-length", "8")], None, false),
         (200, &[("content-length", "+7")], None, false),
+        (200, &[("content-length", "7"), ("transfer-encoding", "chunked")], None, false),
         (203, &[], None, false),
     ] {
         for mut transfer in [new(), begun()] {
@@ -53,7 +54,7 @@ fn a_whole_answer_begins_at_the_beginning() {
                 (0, total, resumable),
                 "{head:?}"
             );
-            assert_eq!(transfer.resumes_from(), 0);
+            assert_eq!((transfer.resumes_from(), receive.until), (0, total));
         }
     }
 }
@@ -69,14 +70,14 @@ fn the_rest_is_asked_for_by_range_and_validator() {
 
 #[test]
 fn a_fitting_rest_is_appended() {
-    for head in [
-        &[("content-range", "bytes 400-999/1000"), ("etag", "\"a\"")][..],
-        &[("content-range", "bytes 400-999/1000")],
-        &[("Content-Range", "Bytes 400-999/*"), ("content-length", "600")],
-        &[("content-range", "bytes 400-499/1000")],
+    for (head, until) in [
+        (&[("content-range", "bytes 400-999/1000"), ("etag", "\"a\"")][..], 1000),
+        (&[("content-range", "bytes 400-999/1000")], 1000),
+        (&[("Content-Range", "Bytes 400-999/*"), ("content-length", "600")], 1000),
+        (&[("content-range", "bytes 400-499/1000")], 500),
     ] {
         let receive = receive(begun().handle_head(206, &head));
-        assert_eq!((receive.from, receive.total), (400, Some(1000)), "{head:?}");
+        assert_eq!((receive.from, receive.total, receive.until), (400, Some(1000), Some(until)), "{head:?}");
         assert_eq!(receive.part.unwrap().total(), Some(1000));
     }
 }
@@ -195,6 +196,22 @@ fn the_end_is_where_the_head_said() {
     let open = receive(new().handle_head(200, &()));
     assert_eq!(open.check_end(5), Ok(()));
     assert!(matches!(open.not_an_archive(NotAnArchive::NoEnd), TransferError::Interrupted(_)));
+}
+
+#[test]
+fn more_than_was_announced_has_no_room() {
+    for (status, head, until) in [
+        (200, ("content-length", "1000"), 1000),
+        (206, ("content-range", "bytes 400-999/1000"), 1000),
+        (206, ("content-range", "bytes 400-499/1000"), 500),
+    ] {
+        let receive = receive(begun().handle_head(status, &[head]));
+        assert_eq!(receive.check_room(until), Ok(()));
+        let error = receive.check_room(until + 1).unwrap_err();
+        assert_eq!(error.to_string(), format!("more came than the {until} bytes announced"));
+        assert!(error.is_interruption());
+    }
+    assert_eq!(receive(new().handle_head(200, &())).check_room(u64::MAX), Ok(()));
 }
 
 fn any_head() -> impl Strategy<Value = Vec<(&'static str, Vec<u8>)>> {

@@ -220,7 +220,12 @@ impl Export {
             self.fail(Failure::ArchiveGone { event, host, status });
         } else {
             let error = ApiError::parse(status, headers, body);
-            let verdict = self.verdict(Method::Get, Outcome::Refused(&error));
+            let outcome = if archive::may_pass(status) {
+                Outcome::Unavailable(error.retry_delay(self.now))
+            } else {
+                Outcome::Refused(&error)
+            };
+            let verdict = self.verdict(Method::Get, outcome);
             let reason = shown(&error.to_string());
             self.download_retry(verdict, RetryReason::Refused(error), reason);
         }

@@ -154,6 +154,31 @@ fn a_folder_that_is_not_there_is_named() {
     assert!(PartFile::open(room.folder.path()).is_err());
 }
 
+#[test]
+fn more_than_was_announced_is_not_written_and_nothing_of_it_kept() {
+    let room = Room::new();
+    let (mut file, _) = room.begin(true);
+    file.write(EMPTY_ARCHIVE.get(..9).unwrap()).unwrap();
+    let error = file.write(EMPTY_ARCHIVE).unwrap_err();
+    assert!(matches!(&error, FileError::Transfer(TransferError::Interrupted(_))), "{error:?}");
+    assert_eq!(file.len(), 9);
+    drop(file);
+    assert!(room.names().is_empty(), "{:?}", room.names());
+}
+
+#[cfg(unix)]
+#[test]
+fn a_pipe_that_lies_in_wait_is_not_waited_for() {
+    let room = Room::new();
+    let pipe = room.folder.path().join("banners.zip.part.json");
+    let made = std::process::Command::new("mkfifo").arg(&pipe).status();
+    if !made.is_ok_and(|status| status.success()) {
+        return eprintln!("SKIPPED: a pipe in the way (there is no mkfifo)");
+    }
+    fs::write(room.folder.path().join("banners.zip.part"), "PK").unwrap();
+    assert_eq!(PartFile::open(&room.target).unwrap().resumed(transfer()).resumes_from(), 0);
+}
+
 #[cfg(unix)]
 #[test]
 fn a_link_that_lies_in_wait_is_not_written_through() {

@@ -1,0 +1,130 @@
+//! How to tell that a file is a whole archive: by its two ends.
+
+use alloc::boxed::Box;
+
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+
+use crate::excerpt::excerpt;
+
+/// Checks that what was downloaded is a ZIP archive, by its two ends.
+///
+/// `head` is its first bytes (4 are enough), `tail` its last (up to [`TAIL_LEN`]), `len` how many there are in all. An
+/// error page that came with status 200 is found out here, and so is an archive that was cut off or lacks a piece.
+pub fn check_ends(head: &[u8], tail: &[u8], len: u64) -> Result<(), NotAnArchive> {
+    check_magic(head)?;
+    let last = tail.len().checked_sub(END_LEN).ok_or(NotAnArchive::NoEnd)?;
+    let record = (0..=last).rev().filter_map(|at| tail.get(at..)).find(|record| is_end(record));
+    let record = record.ok_or(NotAnArchive::NoEnd)?;
+    let before = len.saturating_sub(record.len() as u64);
+    let (size, offset) = (field(record, 12), field(record, 16));
+    // An archive in the 64-bit form has these numbers elsewhere. What lies before an archive may shift them forward,
+    // never back.
+    let is_elsewhere = size == u32::MAX || offset == u32::MAX;
+    if is_elsewhere || u64::from(size) + u64::from(offset) <= before {
+        Ok(())
+    } else {
+        Err(NotAnArchive::Incomplete)
+    }
+}
+
+/// Whether an archive begins like this: with a local file header, or with the end record of one without entries.
+pub(crate) fn check_magic(head: &[u8]) -> Result<(), NotAnArchive> {
+    if head.starts_with(b"PK\x03\x04") || head.starts_with(END_RECORD) {
+        return Ok(());
+    }
+    Err(NotAnArchive::NoMagic { begins_with: excerpt(head, 200).into() })
+}
+
+/// The end record has 22 bytes and a comment, whose length is its last field.
+fn is_end(record: &[u8]) -> bool {
+    let comment = record.get(20..END_LEN).and_then(|len| <[u8; 2]>::try_from(len).ok());
+    let len = comment.map(|len| END_LEN + usize::from(u16::from_le_bytes(len)));
+    record.starts_with(END_RECORD) && len == Some(record.len())
+}
+
+fn field(record: &[u8], at: usize) -> u32 {
+    let bytes = record.get(at..at + 4).and_then(|bytes| <[u8; 4]>::try_from(bytes).ok());
+    bytes.map(u32::from_le_bytes).unwrap_or_default()
+}
+
+/// What was downloaded is not a whole ZIP archive.
+#[derive(Clone, Debug, Deserialize, Eq, Error, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum NotAnArchive {
+    /// It begins with something else, perhaps an error page.
+    #[error("what was downloaded is no ZIP archive; it begins with {begins_with:?}")]
+    NoMagic {
+        /// At most 200 printable characters.
+        begins_with: Box<str>,
+    },
+    /// Its end record is missing: it was cut off.
+    #[error("the archive has no end record, so it was cut off")]
+    NoEnd,
+    /// Its end record says that there is more before it than there is.
+    #[error("the archive is shorter than its end record says, so bytes of it are missing")]
+    Incomplete,
+    /// It came compressed, although it was asked for as it is, so its length means nothing.
+    #[error("the archive came encoded as {coding:?}, although it was asked for as it is")]
+    Encoded {
+        /// The content coding, at most 40 printable characters.
+        coding: Box<str>,
+    },
+}
+
+/// The end record and the longest comment there may be: 65,557 bytes.
+pub const TAIL_LEN: usize = END_LEN + 65_535;
+
+const END_RECORD: &[u8] = b"PK\x05\x06";
+
+/// Its length without the comment.
+const END_LEN: usize = 22;
+
+#[cfg(test)]
+mod tests {
+    use alloc::{vec, vec::Vec};
+
+    use super::*;
+
+    fn check(archive: &[u8]) -> Result<(), NotAnArchive> {
+        check_ends(archive, archive, archive.len() as u64)
+    }
+
+    /// Something that begins like an archive, and the end record of a directory of `size` bytes at `offset`.
+    fn archive(before: usize, size: u32, offset: u32) -> Vec<u8> {
+        let mut bytes = b"PK\x03\x04".to_vec();
+        bytes.resize(before, 0);
+        bytes.extend([END_RECORD, &[0; 8], &size.to_le_bytes(), &offset.to_le_bytes(), &[0; 2]].concat());
+        bytes
+    }
+
+    #[test]
+    fn an_archive_is_known_by_its_two_ends() {
+        let mut empty = END_RECORD.to_vec();
+        empty.extend([0; 18]);
+        assert_eq!(check(&empty), Ok(()));
+        let mut commented = [b"PK\x03\x04....".to_vec(), empty.clone(), b"hello".to_vec()].concat();
+        *commented.get_mut(8 + 20).unwrap() = 5;
+        assert_eq!(check(&commented), Ok(()));
+        let cut: Vec<u8> = commented.iter().copied().take(commented.len() - 1).collect();
+        assert_eq!(check(&cut), Err(NotAnArchive::NoEnd));
+        assert!(matches!(check(b"<html>"), Err(NotAnArchive::NoMagic { .. })));
+        assert!(check(b"").is_err());
+        assert_eq!(check_ends(b"PK\x03\x04", &vec![b'P'; TAIL_LEN], 1 << 40), Err(NotAnArchive::NoEnd));
+    }
+
+    #[test]
+    fn a_piece_that_is_missing_from_the_middle_is_missed() {
+        assert_eq!(check(&archive(100, 40, 60)), Ok(()));
+        assert_eq!(check(&archive(99, 40, 60)), Err(NotAnArchive::Incomplete));
+        assert_eq!(check(&archive(101, 40, 60)), Ok(()), "something may lie before it");
+        assert_eq!(check(&archive(4, u32::MAX - 1, u32::MAX - 1)), Err(NotAnArchive::Incomplete));
+        for (size, offset) in [(u32::MAX, u32::MAX), (40, u32::MAX), (u32::MAX, 40)] {
+            assert_eq!(check(&archive(100, size, offset)), Ok(()), "the 64-bit form");
+        }
+        let tail = archive(100, 40, 1_000_000);
+        assert_eq!(check_ends(b"PK\x03\x04", &tail, 1_000_062), Ok(()));
+        assert_eq!(check_ends(b"PK\x03\x04", &tail, 1_000_061), Err(NotAnArchive::Incomplete));
+    }
+}

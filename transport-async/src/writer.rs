@@ -1,0 +1,97 @@
+//! A download to where nothing can be taken back. The machine, the checks and the way of the bytes are those of every
+//! download; what such a place needs beside them is core's ([`Stream`]).
+
+use std::time::Duration;
+
+use abyssale_core::{Finished, Input, Output, download::Stream, http::Request, webhook::NewExport};
+use abyssale_host::{Error, FileError, fetch_only};
+use http_body_util::BodyExt as _;
+use tokio::{
+    io::{AsyncWrite, AsyncWriteExt as _},
+    time::{sleep, timeout},
+};
+
+use crate::{
+    Client,
+    fetch::{NotBegun, NotFetched, ask, transfer},
+    send::with_causes,
+    sink::interrupted,
+};
+
+/// Downloads the archive that an event names, over as many attempts as the settings allow.
+pub(crate) async fn download<W: AsyncWrite + Send + Unpin>(
+    client: &Client,
+    event: &NewExport,
+    writer: &mut W,
+) -> Result<u64, Error> {
+    let clock = client.clock();
+    let mut export = fetch_only(client.config(), event, clock.now())?;
+    let mut stream = Stream::new();
+    loop {
+        while let Some(output) = export.poll_output() {
+            match output {
+                Output::Download { call, request, stall_timeout } => {
+                    let fetched = attempt(client, &request, stall_timeout, &mut stream, writer).await;
+                    let reason;
+                    let input = match &fetched {
+                        Ok(bytes) => Input::Downloaded { call, bytes: *bytes },
+                        Err(NotFetched::Refused(answer)) => Input::Response {
+                            call,
+                            status: answer.status,
+                            headers: &answer.headers,
+                            body: &answer.body,
+                        },
+                        Err(NotFetched::Failed(error)) => {
+                            reason = error.to_string();
+                            Input::DownloadFailed { call, error: error.as_input(&reason) }
+                        }
+                    };
+                    // Whatever became of it, the next output says what follows.
+                    let _ = export.handle(clock.now(), input);
+                }
+                Output::Done(Ok(Finished::Archive { bytes, .. })) => return Ok(bytes),
+                Output::Done(Ok(other)) => {
+                    unreachable!("a job with this goal ends with an archive: {other:?}")
+                }
+                Output::Done(Err(failure)) => return Err(failure.into()),
+                // Nobody watches, and there is nothing to abort between two attempts.
+                _ => {}
+            }
+        }
+        let wait = export.poll_timeout().map(|until| until.saturating_duration_since(clock.now()));
+        sleep(wait.unwrap_or_default()).await;
+        let _ = export.handle(clock.now(), Input::Tick);
+    }
+}
+
+async fn attempt<W: AsyncWrite + Send + Unpin>(
+    client: &Client,
+    request: &Request,
+    stall: Duration,
+    stream: &mut Stream,
+    writer: &mut W,
+) -> Result<u64, NotFetched> {
+    let mut transfer = stream.resumed(transfer(client, request));
+    let (receive, mut body) = match ask(client, &mut transfer, stall).await {
+        Ok(begun) => begun,
+        Err(NotBegun::Refused { answer, .. }) => return Err(NotFetched::Refused(answer)),
+        Err(NotBegun::Failed(error)) => return Err(FileError::from(error).into()),
+    };
+    stream.begin(&receive);
+    loop {
+        // Waiting for the writer is not waiting for the server.
+        let Ok(frame) = timeout(stall, body.frame()).await else {
+            return Err(interrupted(&format!("no byte came for {} s", stall.as_secs_f32())).into());
+        };
+        let piece = match frame {
+            None => break,
+            Some(Err(error)) => return Err(interrupted(&with_causes(&error)).into()),
+            Some(Ok(frame)) => frame.into_data().unwrap_or_default(),
+        };
+        let new = stream.take(&receive, &piece).map_err(FileError::from)?;
+        writer.write_all(&new).await.map_err(FileError::Writer)?;
+    }
+    let bytes = stream.finish(&receive).map_err(FileError::from)?;
+    writer.flush().await.map_err(FileError::Writer)?;
+    Ok(bytes)
+}

@@ -1,0 +1,98 @@
+//! A download to where nothing can be taken back. The machine, the checks and the way of the bytes are those of every
+//! download; what such a place needs beside them is core's ([`Stream`]).
+
+use std::{io::Write, thread};
+
+use abyssale_core::{
+    Finished, Input, Output,
+    download::{Receive, Stream, Transfer, TransferError},
+    webhook::NewExport,
+};
+use abyssale_host::{Error, FileError, fetch_only};
+
+use crate::{
+    Client,
+    fetch::{NotFetched, Store, fetch_into},
+};
+
+/// Downloads the archive that an event names, over as many attempts as the settings allow.
+pub(crate) fn download(client: &Client, event: &NewExport, writer: &mut dyn Write) -> Result<u64, Error> {
+    let clock = client.clock();
+    let mut export = fetch_only(client.config(), event, clock.now())?;
+    let mut stream = Stream::new();
+    loop {
+        while let Some(output) = export.poll_output() {
+            match output {
+                Output::Download { call, request, stall_timeout } => {
+                    let outlet = Outlet { stream: &mut stream, writer };
+                    let fetched = fetch_into(client, &request, stall_timeout, outlet, &mut |_| {});
+                    let reason;
+                    let input = match &fetched {
+                        Ok(bytes) => Input::Downloaded { call, bytes: *bytes },
+                        Err(NotFetched::Refused(answer)) => Input::Response {
+                            call,
+                            status: answer.status,
+                            headers: &answer.headers,
+                            body: &answer.body,
+                        },
+                        Err(NotFetched::Failed(error)) => {
+                            reason = error.to_string();
+                            Input::DownloadFailed { call, error: error.as_input(&reason) }
+                        }
+                    };
+                    // Whatever became of it, the next output says what follows.
+                    let _ = export.handle(clock.now(), input);
+                }
+                Output::Done(Ok(Finished::Archive { bytes, .. })) => return Ok(bytes),
+                Output::Done(Ok(other)) => {
+                    unreachable!("a job with this goal ends with an archive: {other:?}")
+                }
+                Output::Done(Err(failure)) => return Err(failure.into()),
+                // Nobody watches, and there is nothing to abort between two attempts.
+                _ => {}
+            }
+        }
+        let wait = export.poll_timeout().map(|until| until.saturating_duration_since(clock.now()));
+        thread::sleep(wait.unwrap_or_default());
+        let _ = export.handle(clock.now(), Input::Tick);
+    }
+}
+
+/// A writer, and what was written to it in this and in earlier attempts.
+struct Outlet<'o> {
+    stream: &'o mut Stream,
+    writer: &'o mut dyn Write,
+}
+
+impl Store for Outlet<'_> {
+    fn resumed(&self, transfer: Transfer) -> Transfer {
+        self.stream.resumed(transfer)
+    }
+
+    fn len(&self) -> u64 {
+        self.stream.passed()
+    }
+
+    fn begin(&mut self, receive: &Receive) -> Result<(), FileError> {
+        self.stream.begin(receive);
+        Ok(())
+    }
+
+    fn write(&mut self, receive: &Receive, piece: &[u8]) -> Result<(), FileError> {
+        let new = self.stream.take(receive, piece)?;
+        self.writer.write_all(&new).map_err(FileError::Writer)
+    }
+
+    fn finish(self, receive: &Receive) -> Result<u64, FileError> {
+        let bytes = self.stream.finish(receive)?;
+        self.writer.flush().map_err(FileError::Writer)?;
+        Ok(bytes)
+    }
+
+    fn give_up(self, error: TransferError) -> FileError {
+        error.into()
+    }
+
+    /// What was written stays written.
+    fn discard(self) {}
+}
