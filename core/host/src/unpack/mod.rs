@@ -6,17 +6,19 @@
 
 mod kind;
 mod name;
+mod survey;
 
 use std::{
+    collections::HashSet,
     fs::{self, File},
-    io::{self, BufReader, Read, Write},
-    ops::Range,
+    io::{self, Read, Write},
     path::{Path, PathBuf},
 };
 
 use thiserror::Error;
-use zip::{ZipArchive, result::ZipError};
+use zip::result::ZipError;
 
+use self::survey::Survey;
 use crate::{Observer, Progress};
 
 pub use kind::Kind;
@@ -70,14 +72,7 @@ pub fn unpack(
     asked_for: usize,
     observer: &mut dyn Observer,
 ) -> Result<Vec<Entry>, UnpackError> {
-    let file = File::open(archive).map_err(|source| UnpackError::storage(archive, source))?;
-    let mut zip = ZipArchive::new(BufReader::new(file)).map_err(UnpackError::archive)?;
-    if zip.len() > limits.entries {
-        return Err(UnpackError::TooLarge { what: "the archive has too many entries" });
-    }
-    if zip.has_duplicate_names() {
-        return Err(UnpackError::Duplicate);
-    }
+    let Survey { mut zip, entries: planned } = Survey::of(archive, limits)?;
     check_target(folder)?;
     let parent = match folder.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
@@ -88,44 +83,26 @@ pub fn unpack(
         .prefix(".unpacking-")
         .tempdir_in(parent)
         .map_err(|source| UnpackError::storage(parent, source))?;
-    let mut entries = Vec::new();
-    let mut names = name::Names::default();
+    let mut folders = Folders::default();
+    let mut buffer = vec![0; BUFFER];
     let mut left = limits.total;
-    let (of, mut extents) = (zip.len(), Vec::new());
-    for index in 0..of {
-        // Looked at before it is opened, since an encrypted entry cannot be.
-        let raw = zip.by_index_raw(index).map_err(UnpackError::archive)?;
-        if raw.encrypted() {
-            let name = raw.name().map_err(UnpackError::archive)?;
-            return Err(UnpackError::Encrypted { name: name.chars().take(100).collect() });
-        }
-        extents.push(
-            raw.header_start()..raw.data_start().unwrap_or_default().saturating_add(raw.compressed_size()),
-        );
-        drop(raw);
-        let mut packed = zip.by_index(index).map_err(UnpackError::archive)?;
-        let name = packed.name().map_err(UnpackError::archive)?.into_owned();
-        let refused = |source| UnpackError::Name { name: name.chars().take(100).collect(), source };
-        if packed.is_symlink() {
-            return Err(refused(NameError::Link));
-        }
-        let relative = names.accept(&name).map_err(refused)?;
-        let staged = staging.path().join(&relative);
-        if packed.is_dir() {
-            fs::create_dir_all(&staged).map_err(|source| UnpackError::storage(&staged, source))?;
+    let (of, mut entries) = (planned.len(), Vec::new());
+    for (index, planned) in planned.into_iter().enumerate() {
+        let staged = staging.path().join(&planned.path);
+        if planned.is_folder {
+            folders.make(&staged)?;
             continue;
         }
-        let ratio = packed.compressed_size().saturating_mul(limits.ratio).saturating_add(1 << 20);
-        let room = limits.entry.min(left).min(ratio);
-        let bytes = write_entry(&mut packed, &staged, room)?;
+        folders.make(staged.parent().unwrap_or(staging.path()))?;
+        let mut packed = zip.by_index(index).map_err(UnpackError::archive)?;
+        let bytes = write_entry(&mut packed, &staged, planned.room.min(left), &mut buffer)?;
         left -= bytes;
         let (kind, dimensions) =
             kind::look(&staged).map_err(|source| UnpackError::storage(&staged, source))?;
-        let entry = Entry { name, path: folder.join(&relative), bytes, kind, dimensions };
+        let entry = Entry { name: planned.name, path: folder.join(&planned.path), bytes, kind, dimensions };
         observer.observe(Progress::Unpacked { entry: &entry, number: index + 1, of });
         entries.push(entry);
     }
-    check_extents(extents)?;
     publish(staging, folder)?;
     let found = entries.len();
     if found < asked_for {
@@ -135,18 +112,19 @@ pub fn unpack(
 }
 
 /// Copies an entry to a new file and returns its size. Its checksum is compared on the way.
-fn write_entry(packed: &mut impl Read, staged: &Path, room: u64) -> Result<u64, UnpackError> {
+fn write_entry(
+    packed: &mut impl Read,
+    staged: &Path,
+    room: u64,
+    buffer: &mut [u8],
+) -> Result<u64, UnpackError> {
     let storage = |source| UnpackError::storage(staged, source);
-    if let Some(parent) = staged.parent() {
-        fs::create_dir_all(parent).map_err(storage)?;
-    }
     let mut file = File::create_new(staged).map_err(storage)?;
-    let mut buffer = vec![0; 64 << 10];
     let mut bytes = 0u64;
     loop {
         // Reading and writing fail for different reasons, so `io::copy` would say too little.
         let read =
-            packed.read(&mut buffer).map_err(|source| UnpackError::Archive { reason: source.to_string() })?;
+            packed.read(buffer).map_err(|source| UnpackError::Archive { reason: source.to_string() })?;
         let Some(piece) = buffer.get(..read).filter(|piece| !piece.is_empty()) else { break };
         bytes += read as u64;
         if bytes > room {
@@ -157,11 +135,18 @@ fn write_entry(packed: &mut impl Read, staged: &Path, room: u64) -> Result<u64, 
     Ok(bytes)
 }
 
-/// Entries that share packed bytes are how a small archive unpacks to a huge one without any entry being suspicious.
-fn check_extents(mut extents: Vec<Range<u64>>) -> Result<(), UnpackError> {
-    extents.sort_unstable_by_key(|extent| extent.start);
-    let overlap = extents.iter().zip(extents.iter().skip(1)).any(|(before, after)| before.end > after.start);
-    if overlap { Err(UnpackError::Overlap) } else { Ok(()) }
+/// The folders that were made so far, so that none is asked for twice.
+#[derive(Default)]
+struct Folders(HashSet<PathBuf>);
+
+impl Folders {
+    fn make(&mut self, folder: &Path) -> Result<(), UnpackError> {
+        if !self.0.contains(folder) {
+            fs::create_dir_all(folder).map_err(|source| UnpackError::storage(folder, source))?;
+            self.0.insert(folder.to_owned());
+        }
+        Ok(())
+    }
 }
 
 fn check_target(folder: &Path) -> Result<(), UnpackError> {
@@ -264,6 +249,8 @@ impl UnpackError {
         Self::Archive { reason: error.to_string() }
     }
 }
+
+const BUFFER: usize = 128 << 10;
 
 #[cfg(test)]
 mod tests;

@@ -82,7 +82,29 @@ fn a_folder_with_files_in_it_is_left_alone() {
 
 #[test]
 fn a_hostile_name_leaves_nothing_behind() {
-    for name in ["../evil", "/evil", "a/../../evil", "CON"] {
+    for name in [
+        "../evil",
+        "/evil",
+        "a/../../evil",
+        "a//evil",
+        "./evil",
+        "..\\evil",
+        "\\evil",
+        "\\\\server\\share\\evil",
+        "C:/evil",
+        "C:evil",
+        "c:\\evil",
+        "evil:stream",
+        "CON",
+        "nul.png",
+        "a/COM1.txt",
+        "LPT9",
+        "evil.",
+        "evil ",
+        "e\0vil",
+        "e\nvil",
+        "Good",
+    ] {
         let room = Room::new();
         let archive = room.archive(&[("good", b"1"), (name, b"2")]);
         let result = room.unpack(&archive, Limits::default());
@@ -108,6 +130,52 @@ fn a_bomb_is_stopped_by_each_limit() {
         assert!(room.left_behind().is_empty());
     }
     assert!(room.unpack(&archive, generous).is_ok());
+}
+
+#[test]
+fn what_an_entry_claims_of_its_size_is_not_believed() {
+    let room = Room::new();
+    let zeros = vec![0; 3 << 20];
+    let archive = room.archive(&[("a", &zeros), ("b", &zeros)]);
+    Room::alter(&archive, &(3u32 << 20).to_le_bytes(), &1u32.to_le_bytes());
+    let limits = Limits { ratio: 5000, total: 5 << 20, ..Limits::default() };
+    assert!(room.unpack(&archive, limits).is_err());
+    assert!(room.left_behind().is_empty());
+}
+
+#[test]
+fn two_entries_of_one_name_overwrite_nothing() {
+    let room = Room::new();
+    let archive = room.archive(&[("a.txt", b"first"), ("b.txt", b"second")]);
+    Room::alter(&archive, b"b.txt", b"a.txt");
+    let result = room.unpack(&archive, Limits::default());
+    assert!(matches!(result, Err(UnpackError::Duplicate)), "{result:?}");
+    for names in [["a", "A"], ["a/b", "A/B"]] {
+        let archive = room.archive(&[(names[0], b"first"), (names[1], b"second")]);
+        let result = room.unpack(&archive, Limits::default());
+        assert!(matches!(result, Err(UnpackError::Name { source: NameError::Repeated, .. })), "{result:?}");
+    }
+    let archive = room.archive(&[("a/b", b"1"), ("A", b"2")]);
+    let result = room.unpack(&archive, Limits::default());
+    assert!(matches!(result, Err(UnpackError::Name { source: NameError::Both, .. })), "{result:?}");
+    assert!(room.left_behind().is_empty());
+}
+
+#[test]
+fn a_checksum_that_does_not_fit_is_an_error() {
+    let room = Room::new();
+    let stored = options().compression_method(CompressionMethod::Stored);
+    let archive = room.pack(|zip| {
+        for (name, content) in [("a", b"untouched"), ("b", b"unchanged")] {
+            zip.start_file(name, stored).unwrap();
+            zip.write_all(content).unwrap();
+        }
+    });
+    Room::alter(&archive, b"unchanged", b"unchancey");
+    let error = room.unpack(&archive, Limits::default()).unwrap_err();
+    assert!(matches!(error, UnpackError::Archive { .. }), "{error:?}");
+    assert!(error.to_string().contains("checksum"), "{error}");
+    assert!(room.left_behind().is_empty(), "not even the entry that was well");
 }
 
 #[test]
@@ -166,6 +234,63 @@ fn a_large_archive_and_the_64_bit_form_are_read() {
     assert_eq!(fs::read(room.0.path().join("out/9/9999.txt")).unwrap(), b"9999");
 }
 
+/// Empty entries by hand, each with a comment of so many bytes, and the ends of the directory in the 64-bit form.
+fn by_hand(names: &[String], comment: usize) -> Vec<u8> {
+    let (mut bytes, mut directory) = (Vec::new(), Vec::new());
+    for name in names {
+        let len = u16::try_from(name.len()).unwrap().to_le_bytes();
+        let about = [&b"\x14\0\0\0\0\0\0\0\x21\0"[..], &[0; 12], &len, &[0; 2]].concat();
+        let at = u32::try_from(bytes.len()).unwrap().to_le_bytes();
+        let comment_len = u16::try_from(comment).unwrap().to_le_bytes();
+        let entry = [&b"PK\x01\x02\x14\0"[..], &about, &comment_len, &[0; 8], &at, name.as_bytes()].concat();
+        directory.extend(entry);
+        directory.resize(directory.len() + comment, b'c');
+        bytes.extend([&b"PK\x03\x04"[..], &about, name.as_bytes()].concat());
+    }
+    let [at, size, count] = [bytes.len(), directory.len(), names.len()].map(|n| (n as u64).to_le_bytes());
+    let end = (bytes.len() as u64 + directory.len() as u64).to_le_bytes();
+    let versions = b"\x2d\0\x2d\0\0\0\0\0\0\0\0\0";
+    bytes.extend(directory);
+    bytes.extend([&b"PK\x06\x06"[..], &44u64.to_le_bytes(), versions, &count, &count, &size, &at].concat());
+    bytes.extend([&b"PK\x06\x07\0\0\0\0"[..], &end, b"\x01\0\0\0"].concat());
+    bytes.extend([&b"PK\x05\x06\0\0\0\0"[..], &[0xff; 12], b"\0\0"].concat());
+    bytes
+}
+
+#[test]
+fn the_64_bit_form_of_the_ends_is_read() {
+    let room = Room::new();
+    let archive = room.0.path().join("a.zip");
+    let bytes = by_hand(&["a".into(), "b/c".into()], 0);
+    assert_eq!(abyssale_core::archive::check_ends(&bytes, &bytes, bytes.len() as u64), Ok(()));
+    fs::write(&archive, &bytes).unwrap();
+    assert_eq!(room.unpack(&archive, Limits::default()).unwrap().len(), 2);
+    // More entries than the old form can count.
+    let names: Vec<_> = (0..70_000).map(|number| number.to_string()).collect();
+    fs::write(&archive, by_hand(&names, 0)).unwrap();
+    assert_eq!(Survey::of(&archive, Limits::default()).unwrap().entries.len(), 70_000);
+    let few = Limits { entries: 69_999, ..Limits::default() };
+    assert!(matches!(Survey::of(&archive, few), Err(UnpackError::TooLarge { .. })));
+}
+
+#[test]
+fn a_directory_that_would_fill_the_memory_is_not_read() {
+    let room = Room::new();
+    let archive = room.0.path().join("a.zip");
+    let names: Vec<_> = (0..40).map(|number| number.to_string()).collect();
+    fs::write(&archive, by_hand(&names, 60_000)).unwrap();
+    let limits = Limits { entries: 40, ..Limits::default() };
+    let result = room.unpack(&archive, limits);
+    assert!(
+        matches!(&result, Err(UnpackError::TooLarge { what }) if what.contains("directory")),
+        "{result:?}"
+    );
+    assert!(
+        room.unpack(&archive, Limits::default()).is_ok(),
+        "there is room for more entries, and so for these"
+    );
+}
+
 #[test]
 fn a_link_is_refused() {
     let room = Room::new();
@@ -201,6 +326,6 @@ fn entries_that_share_their_bytes_are_refused() {
     let from = bytes.get(name - 4..name + 5).unwrap();
     Room::alter(&archive, from, b"\0\0\0\0b.txt");
     let result = room.unpack(&archive, Limits::default());
-    assert!(result.is_err(), "{result:?}");
+    assert!(matches!(result, Err(UnpackError::Overlap)), "{result:?}");
     assert!(room.left_behind().is_empty());
 }
