@@ -108,7 +108,7 @@ impl Attempt {
             }
             Output::Download { call, request, stall_timeout: stall } => {
                 let base = config.endpoint.base_url().clone();
-                let mut transfer = Transfer::new(request.url().clone(), config.archive, base);
+                let mut transfer = Transfer::new(request.url().clone(), config.archive.clone(), base);
                 let file = PartFile::open(target).map_err(|error| {
                     phase = Phase::Over(Happened::NotDownloaded { call, error });
                 });
