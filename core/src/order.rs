@@ -1,7 +1,6 @@
 //! What is asked for: banner ids, and the address that is to be called when they are packed.
 
-use alloc::vec::Vec;
-use core::fmt;
+use alloc::boxed::Box;
 
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
@@ -22,15 +21,14 @@ use crate::{
 /// assert_eq!(order.ids().len(), 1);
 /// # Ok::<(), abyssale_core::InvalidOrder>(())
 /// ```
-#[derive(Clone, Deserialize, Eq, PartialEq, Serialize)]
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(try_from = "Parts", into = "Parts")]
 pub struct Order {
-    ids: Vec<BannerId>,
+    ids: Box<[BannerId]>,
     callback: Url,
+    /// Fits into the callback.
     token: Option<(Token, TokenPlacement)>,
     goal: Goal,
-    /// What is sent: `callback`, with the token in it.
-    callback_sent: Url,
 }
 
 impl Order {
@@ -46,23 +44,19 @@ impl Order {
         let ids = ids.into_iter().enumerate().map(|(index, id)| {
             id.try_into().map_err(|error| InvalidOrder::Id { index, source: error.into() })
         });
-        let ids = ids.collect::<Result<Vec<_>, _>>()?;
+        let ids = ids.collect::<Result<Box<[_]>, _>>()?;
         if ids.is_empty() {
             return Err(InvalidOrder::NoIds);
         }
         let callback = callback.parse::<Url>()?;
-        Ok(Self { ids, callback_sent: callback.clone(), callback, token: None, goal: Goal::default() })
+        Ok(Self { ids, callback, token: None, goal: Goal::default() })
     }
 
     /// The same order with a correlation token in its callback address, which should be one of its own.
     ///
     /// Without one, an export whose answer is lost cannot be told from one that never was.
     pub fn with_token(mut self, token: Token, placement: TokenPlacement) -> Result<Self, InvalidOrder> {
-        let sent = match &placement {
-            TokenPlacement::PathSegment => self.callback.with_path_segment(token.as_str()),
-            TokenPlacement::QueryParameter(name) => self.callback.with_query_parameter(name, token.as_str()),
-        };
-        self.callback_sent = sent.ok_or(InvalidOrder::TokenPlacement)?;
+        placed(&self.callback, &token, &placement).ok_or(InvalidOrder::TokenPlacement)?;
         self.token = Some((token, placement));
         Ok(self)
     }
@@ -85,8 +79,10 @@ impl Order {
     }
 
     /// The address that is called, as the service is told it.
-    pub fn callback_with_token(&self) -> &Url {
-        &self.callback_sent
+    pub fn callback_with_token(&self) -> Url {
+        let with_token = self.token.as_ref().and_then(|(token, at)| placed(&self.callback, token, at));
+        // Whether a token fits was seen when it was given.
+        with_token.unwrap_or_else(|| self.callback.clone())
     }
 
     /// The correlation token, if the order has one.
@@ -100,15 +96,11 @@ impl Order {
     }
 }
 
-/// Leaves out the address that is sent, which holds the whole token.
-impl fmt::Debug for Order {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Order")
-            .field("ids", &self.ids)
-            .field("callback", &self.callback)
-            .field("token", &self.token)
-            .field("goal", &self.goal)
-            .finish_non_exhaustive()
+/// The callback with the token in it, if it fits.
+fn placed(callback: &Url, token: &Token, placement: &TokenPlacement) -> Option<Url> {
+    match placement {
+        TokenPlacement::PathSegment => callback.with_path_segment(token.as_str()),
+        TokenPlacement::QueryParameter(name) => callback.with_query_parameter(name, token.as_str()),
     }
 }
 
@@ -152,7 +144,7 @@ pub enum InvalidOrder {
 /// The serialised form: what cannot be derived from the rest.
 #[derive(Clone, Deserialize, Serialize)]
 struct Parts {
-    ids: Vec<BannerId>,
+    ids: Box<[BannerId]>,
     callback: Url,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     token: Option<(Token, TokenPlacement)>,

@@ -121,7 +121,7 @@ fn export_body(order: &Order) -> Vec<u8> {
         fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
             let mut body = serializer.serialize_struct("Body", 2)?;
             body.serialize_field("ids", self.0.ids())?;
-            body.serialize_field("callback_url", self.0.callback_with_token())?;
+            body.serialize_field("callback_url", &self.0.callback_with_token())?;
             body.end()
         }
     }

@@ -94,22 +94,25 @@ pub struct Export {
     /// What its waits are spread by.
     seed: u64,
     tries: Tries,
-    /// Events that came without a token before the answer: one of them may be ours.
-    held: Vec<NewExport>,
-    /// Why an earlier request may have been taken, where the policy was to ask again.
-    doubt: Option<Box<UnknownCause>>,
     next_call: u64,
     now: Timestamp,
     revision: u64,
-    pending: Pending,
+    /// To be aborted, and not polled yet.
+    abort: Option<CallId>,
+    /// Absent while it is empty, as it is of almost every job that waits.
+    rare: Option<Box<Rare>>,
+    done_was_given: bool,
 }
 
-/// What is to be said and has not been polled. Never more than one of each kind.
-#[derive(Clone, Debug, Default)]
-struct Pending {
-    abort: Option<CallId>,
+/// What a job seldom has.
+#[derive(Clone, Debug, Default, PartialEq)]
+struct Rare {
+    /// Events that came without a token before the answer: one of them may be ours.
+    held: Vec<NewExport>,
+    /// Why an earlier request may have been taken, where the policy was to ask again.
+    doubt: Option<UnknownCause>,
+    /// What is to be told and has not been polled: never more than one of each kind.
     notices: Vec<Notice>,
-    done_was_given: bool,
 }
 
 impl Export {
@@ -121,12 +124,12 @@ impl Export {
             order,
             state: State::Pausing { until: now },
             tries: Tries::default(),
-            held: Vec::new(),
-            doubt: None,
             next_call: 0,
             now,
             revision: 0,
-            pending: Pending::default(),
+            abort: None,
+            rare: None,
+            done_was_given: false,
         };
         export.call();
         export
@@ -218,11 +221,13 @@ impl Export {
 
     /// The next thing to be done, or `None` until something happens.
     pub fn poll_output(&mut self) -> Option<Output> {
-        if let Some(call) = self.pending.abort.take() {
+        if let Some(call) = self.abort.take() {
             return Some(Output::Abort(call));
         }
-        if !self.pending.notices.is_empty() {
-            return Some(Output::Notice(self.pending.notices.remove(0)));
+        if let Some(rare) = self.rare.as_mut().filter(|rare| !rare.notices.is_empty()) {
+            let notice = rare.notices.remove(0);
+            self.drop_what_is_empty();
+            return Some(Output::Notice(notice));
         }
         self.poll_state()
     }
@@ -248,15 +253,15 @@ impl Export {
                         Some(Output::Download { call, request: request::download(url), stall_timeout })
                     }
                     Err(source) => {
-                        let event = event.clone();
+                        let event = (**event).clone();
                         self.fail(Failure::ArchiveUrl { event, source });
                         self.poll_output()
                     }
                 }
             }
-            State::Done(result) if !self.pending.done_was_given => {
-                self.pending.done_was_given = true;
-                Some(Output::Done(result.clone()))
+            State::Done(result) if !self.done_was_given => {
+                self.done_was_given = true;
+                Some(Output::Done(result.clone().map(|finished| *finished)))
             }
             _ => None,
         }
@@ -292,7 +297,7 @@ impl Export {
 
     /// What the next output asks to be sent, if it does.
     pub(crate) fn next_attempt(&self) -> Option<Attempt> {
-        let something_else_first = self.pending.abort.is_some() || !self.pending.notices.is_empty();
+        let something_else_first = self.abort.is_some() || self.has_notices();
         self.attempt_to_come().filter(|_| !something_else_first)
     }
 
@@ -305,14 +310,19 @@ impl Export {
         }
     }
 
-    /// An attempt that is held back on purpose gets its time anew.
+    /// Whether the next output is an [`Output::Abort`].
+    pub(crate) fn has_abort_to_give(&self) -> bool {
+        self.abort.is_some()
+    }
+
+    /// The time of an attempt that is yet to be given begins now: that it was held back is not its own fault.
     pub(crate) fn postpone(&mut self, now: Timestamp) {
-        self.now = now.max(self.now);
         let wait = match self.attempt_to_come() {
             Some(Attempt::Call) => self.config.call_timeout,
             Some(Attempt::Download) => self.config.stall_timeout,
-            None => return self.expire(),
+            None => return,
         };
+        self.now = now.max(self.now);
         let deadline = self.after(wait);
         if let Some(current) = self.state.deadline_mut() {
             *current = deadline;
@@ -338,8 +348,30 @@ pub(crate) enum Attempt {
     Download,
 }
 
-/// The two questions that most inputs begin with.
+/// What is asked again and again.
 impl Export {
+    fn has_notices(&self) -> bool {
+        self.rare.as_ref().is_some_and(|rare| !rare.notices.is_empty())
+    }
+
+    fn held(&self) -> &[NewExport] {
+        self.rare.as_ref().map_or(&[], |rare| &rare.held)
+    }
+
+    fn doubt(&self) -> Option<&UnknownCause> {
+        self.rare.as_ref()?.doubt.as_ref()
+    }
+
+    fn rare(&mut self) -> &mut Rare {
+        self.rare.get_or_insert_default()
+    }
+
+    fn drop_what_is_empty(&mut self) {
+        if self.rare.as_deref().is_some_and(|rare| *rare == Rare::default()) {
+            self.rare = None;
+        }
+    }
+
     fn is_calling(&self) -> bool {
         matches!(self.state, State::Calling { .. })
     }

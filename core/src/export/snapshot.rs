@@ -5,7 +5,7 @@ use alloc::{boxed::Box, string::String, sync::Arc, vec::Vec};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use thiserror::Error;
 
-use super::{CallId, Config, Export, Pending, State, Tries, UnknownCause, transitions::MAX_HELD};
+use super::{CallId, Config, Export, Rare, State, Tries, UnknownCause, transitions::MAX_HELD};
 use crate::{Order, Timestamp, excerpt::excerpt, webhook::NewExport};
 
 /// A job as it is saved: versioned, readable by a person as JSON, and without the key or a secret.
@@ -41,7 +41,7 @@ struct Fields {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     held: Vec<NewExport>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    doubt: Option<Box<UnknownCause>>,
+    doubt: Option<UnknownCause>,
     next_call: u64,
 }
 
@@ -86,8 +86,8 @@ impl Snapshot {
             state: export.state.clone(),
             seed: Some(export.seed),
             tries: export.tries,
-            held: export.held.clone(),
-            doubt: export.doubt.clone(),
+            held: export.held().to_vec(),
+            doubt: export.doubt().cloned(),
             next_call: export.next_call,
         })
     }
@@ -117,13 +117,14 @@ impl Snapshot {
             state,
             seed,
             tries,
-            held,
-            doubt,
             next_call,
             now,
             revision: 0,
-            pending: Pending::default(),
+            abort: None,
+            rare: Some(Box::new(Rare { held, doubt, notices: Vec::new() })),
+            done_was_given: false,
         };
+        export.drop_what_is_empty();
         export.resume();
         Ok(export)
     }

@@ -18,15 +18,15 @@ pub(super) enum State {
     /// The request was not taken, and will be repeated.
     Pausing { until: Timestamp },
     /// It is not known whether the request was taken; its event would tell.
-    Uncertain { cause: UnknownCause, until: Timestamp },
+    Uncertain { cause: Box<UnknownCause>, until: Timestamp },
     /// The request was taken.
     Waiting { export_id: ExportId, since: Timestamp, until: Timestamp },
     /// The archive is to be fetched (`sent` is false), or on its way.
-    Fetching { event: NewExport, call: CallId, sent: bool, deadline: Timestamp },
+    Fetching { event: Box<NewExport>, call: CallId, sent: bool, deadline: Timestamp },
     /// The download broke off, and will be repeated.
-    Resting { event: NewExport, until: Timestamp },
+    Resting { event: Box<NewExport>, until: Timestamp },
     /// It is over.
-    Done(Result<Finished, Box<Failure>>),
+    Done(Result<Box<Finished>, Box<Failure>>),
 }
 
 impl State {
@@ -64,7 +64,10 @@ impl State {
     /// The same state, with the banner id beside each problem of a refusal that is about one.
     pub(super) fn naming_ids(mut self, order: &Order) -> Self {
         let refusal = match &mut self {
-            Self::Uncertain { cause: UnknownCause::Answer(error), .. } => Some(error),
+            Self::Uncertain { cause, .. } => match &mut **cause {
+                UnknownCause::Answer(error) => Some(error),
+                _ => None,
+            },
             Self::Done(Err(failure)) => match &mut **failure {
                 Failure::Refused(error) | Failure::Unknown(UnknownCause::Answer(error)) => Some(error),
                 _ => None,
@@ -80,9 +83,8 @@ impl State {
     /// The event that was accepted.
     pub(super) fn event(&self) -> Option<&NewExport> {
         match self {
-            Self::Fetching { event, .. }
-            | Self::Resting { event, .. }
-            | Self::Done(Ok(Finished::Event(event) | Finished::Archive { event, .. })) => Some(event),
+            Self::Fetching { event, .. } | Self::Resting { event, .. } => Some(event),
+            Self::Done(Ok(finished)) => finished.event(),
             _ => None,
         }
     }
@@ -95,9 +97,8 @@ impl State {
     /// The id of the export, where it is known.
     pub(super) fn export_id(&self) -> Option<&ExportId> {
         match self {
-            Self::Waiting { export_id, .. } | Self::Done(Ok(Finished::Accepted { export_id })) => {
-                Some(export_id)
-            }
+            Self::Waiting { export_id, .. } => Some(export_id),
+            Self::Done(Ok(finished)) => Some(finished.export_id()),
             Self::Done(Err(failure)) => failure.export_id(),
             _ => self.event().map(|event| &event.export_id),
         }

@@ -1,6 +1,6 @@
 //! How a job moves from state to state. Every change of the state goes through [`Export::enter`].
 
-use alloc::{boxed::Box, string::ToString};
+use alloc::{boxed::Box, string::ToString, vec::Vec};
 use core::time::Duration;
 
 use sha2::{Digest, Sha256};
@@ -69,7 +69,7 @@ impl Export {
         if self.order.goal() == Goal::Acceptance {
             return self.finish(Finished::Accepted { export_id });
         }
-        let mut early = core::mem::take(&mut self.held);
+        let mut early = core::mem::take(&mut self.rare().held);
         early.retain(|event| event.export_id == export_id);
         let mut early = early.into_iter();
         let until = self.after(self.config.event_timeout);
@@ -84,7 +84,7 @@ impl Export {
 
     /// The last request was certainly not taken, which does not settle the one before it.
     fn not_taken(&mut self, failure: Failure) {
-        let failure = self.doubt.take().map_or(failure, |cause| Failure::Unknown(*cause));
+        let failure = self.doubt().cloned().map_or(failure, Failure::Unknown);
         self.fail(failure);
     }
 
@@ -94,7 +94,7 @@ impl Export {
             UnknownOutcome::AwaitEvent { grace } if self.order.token().is_some() => {
                 let until = self.after(grace);
                 self.notice(Notice::OutcomeUnknown { cause: cause.clone(), until });
-                self.enter(State::Uncertain { cause, until });
+                self.enter(State::Uncertain { cause: Box::new(cause), until });
             }
             UnknownOutcome::AskAgain if self.tries.retries < self.config.retry.max_retries => {
                 // Judged as if the request had never been sent: that is what this policy means.
@@ -102,7 +102,7 @@ impl Export {
                     Verdict::Retry { after, probe } => {
                         self.tries = self.tries.after(probe);
                         let until = self.after(after);
-                        self.doubt.get_or_insert_with(|| Box::new(cause.clone()));
+                        self.rare().doubt.get_or_insert_with(|| cause.clone());
                         self.retrying(after, until, RetryReason::Unknown(cause));
                         self.enter(State::Pausing { until });
                     }
@@ -134,7 +134,7 @@ impl Export {
         match &self.state {
             State::Done(_) => Disposition::Stale,
             // Where it was asked for again, two exports may have been made, and the first will do.
-            State::Waiting { export_id, .. } if *export_id != event.export_id && self.doubt.is_none() => {
+            State::Waiting { export_id, .. } if *export_id != event.export_id && self.doubt().is_none() => {
                 self.contradicted(event)
             }
             _ => {
@@ -145,20 +145,20 @@ impl Export {
     }
 
     fn hold(&mut self, event: &NewExport) -> Disposition {
-        if self.held.contains(event) {
+        if self.held().contains(event) {
             return Disposition::Duplicate;
         }
-        if self.held.len() >= MAX_HELD {
+        if self.held().len() >= MAX_HELD {
             return Disposition::NoRoom;
         }
-        self.held.push(event.clone());
+        self.rare().held.push(event.clone());
         self.revision += 1;
         Disposition::Held
     }
 
     fn contradicted(&mut self, event: &NewExport) -> Disposition {
         // The result is the last that is said.
-        if !self.pending.done_was_given {
+        if !self.done_was_given {
             self.notice(Notice::ConflictingEvent(event.clone()));
         }
         Disposition::Conflicting
@@ -180,13 +180,13 @@ impl Export {
             return self.fail(Failure::ArchiveUrl { event: event.clone(), source });
         }
         self.tries = Tries::default();
-        self.fetch(event.clone());
+        self.fetch(Box::new(event.clone()));
     }
 }
 
 /// The archive.
 impl Export {
-    pub(super) fn fetch(&mut self, event: NewExport) {
+    pub(super) fn fetch(&mut self, event: Box<NewExport>) {
         let call = self.next_call();
         self.enter(State::Fetching {
             event,
@@ -216,7 +216,7 @@ impl Export {
         }
         let State::Fetching { event, .. } = &self.state else { return Disposition::Stale };
         if archive::is_gone(status) {
-            let (event, host) = (event.clone(), host(event));
+            let (event, host) = ((**event).clone(), host(event));
             self.fail(Failure::ArchiveGone { event, host, status });
         } else {
             let error = ApiError::parse(status, headers, body);
@@ -234,7 +234,7 @@ impl Export {
 
     pub(super) fn download_failed(&mut self, error: DownloadError<'_>) -> Disposition {
         let State::Fetching { event, .. } = &self.state else { return Disposition::Stale };
-        let event = event.clone();
+        let event = (**event).clone();
         match error {
             DownloadError::Interrupted(reason) => {
                 let verdict = self.verdict(Method::Get, Outcome::Lost);
@@ -256,7 +256,7 @@ impl Export {
     pub(super) fn downloaded(&mut self, call: CallId, bytes: u64) -> Disposition {
         match &self.state {
             State::Fetching { event, call: current, sent: true, .. } if *current == call => {
-                let event = event.clone();
+                let event = (**event).clone();
                 self.finish(Finished::Archive { event, bytes });
                 Disposition::Accepted
             }
@@ -276,7 +276,7 @@ impl Export {
             }
             Verdict::Final | Verdict::Unknown => {
                 let host = host(&event);
-                self.fail(Failure::Download { event, host, reason });
+                self.fail(Failure::Download { event: *event, host, reason });
             }
         }
     }
@@ -297,7 +297,7 @@ impl Export {
                 }
                 State::Pausing { .. } => self.call(),
                 State::Uncertain { cause, .. } => {
-                    let cause = cause.clone();
+                    let cause = (**cause).clone();
                     self.fail(Failure::Unknown(cause));
                 }
                 State::Waiting { export_id, since, .. } => {
@@ -324,13 +324,15 @@ impl Export {
     }
 
     fn finish(&mut self, finished: Finished) {
-        self.enter(State::Done(Ok(finished)));
+        self.enter(State::Done(Ok(Box::new(finished))));
     }
 
     /// The one place where the state changes.
     fn enter(&mut self, state: State) {
-        if matches!(state, State::Waiting { .. } | State::Fetching { .. } | State::Done(_)) {
-            self.held.clear();
+        if matches!(state, State::Waiting { .. } | State::Fetching { .. } | State::Done(_))
+            && let Some(rare) = &mut self.rare
+        {
+            rare.held = Vec::new();
         }
         self.state = state;
         self.revision += 1;
@@ -339,7 +341,7 @@ impl Export {
     /// Gives up on the attempt that is under way, if there is one.
     pub(super) fn abort(&mut self) {
         // One place is enough: an attempt is in flight only once it was polled, and polling takes the last one out.
-        self.pending.abort = self.state.in_flight().or(self.pending.abort);
+        self.abort = self.state.in_flight().or(self.abort);
     }
 
     fn verdict(&self, method: Method, outcome: Outcome<'_>) -> Verdict {
@@ -354,8 +356,9 @@ impl Export {
     /// Keeps one notice of each kind, the newest.
     fn notice(&mut self, notice: Notice) {
         let kind = core::mem::discriminant(&notice);
-        self.pending.notices.retain(|older| core::mem::discriminant(older) != kind);
-        self.pending.notices.push(notice);
+        let notices = &mut self.rare().notices;
+        notices.retain(|older| core::mem::discriminant(older) != kind);
+        notices.push(notice);
     }
 
     fn next_call(&mut self) -> CallId {
@@ -373,7 +376,7 @@ impl Export {
 /// Differs from order to order, by its token if it has one.
 pub(super) fn seed_of(order: &Order) -> u64 {
     let mut hash = Sha256::new();
-    hash.update(order.callback_with_token().as_str());
+    hash.update(order.token().map_or(order.callback().as_str(), Token::as_str));
     for id in order.ids() {
         hash.update(id.as_str());
     }

@@ -240,10 +240,7 @@ impl Exports {
             self.settle(id);
             return disposition;
         }
-        if job.gate.is_some() {
-            // It is not its own fault that nothing was sent.
-            job.export.postpone(self.now);
-        }
+        job.export.postpone(self.now);
         let was_calling = job.under_way == Some(Attempt::Call);
         let disposition = job.export.handle(self.now, input);
         if let (true, Disposition::Accepted, Input::Response { status, headers, body, .. }) =
@@ -284,7 +281,7 @@ impl Exports {
                 let took_event = self.jobs.get(&id).is_some_and(|job| job.export.took_event());
                 match disposition {
                     // It is over without its event, which is then not acknowledged in its name.
-                    Disposition::Stale if !took_event && delivery.token.is_some() => Reply::NotFound,
+                    Disposition::Stale if !took_event => Reply::NotFound,
                     disposition => disposition.reply(),
                 }
             }
@@ -299,7 +296,8 @@ impl Exports {
 
     /// The next thing to be done, and for which job; `None` until something happens.
     ///
-    /// Jobs take turns, one output each. A job whose [`Output::Done`] was given is gone.
+    /// Jobs take turns, one output each. A job whose [`Output::Done`] was given is gone. What is given to be sent is
+    /// taken to be sent at the time that was told last.
     pub fn poll_output(&mut self) -> Option<(JobId, Output)> {
         // First who has waited: the gates let in no more than may be under way, so the others have their turn, too.
         if let Some(sent) = self.poll_gates() {
@@ -322,6 +320,7 @@ impl Exports {
                 continue;
             }
             let Some(job) = self.jobs.get_mut(&id) else { continue };
+            job.export.postpone(self.now);
             let output = job.export.poll_output();
             if let Some(given) = self.given(id, output) {
                 return Some(given);
@@ -330,7 +329,8 @@ impl Exports {
         None
     }
 
-    /// When to call [`handle_timeout`](Self::handle_timeout) at the latest, and then poll; `None` if there is no job.
+    /// When to call [`handle_timeout`](Self::handle_timeout) at the latest, and then poll, if there is nothing to poll
+    /// now; `None` if there is no job.
     pub fn poll_timeout(&self) -> Option<Timestamp> {
         let timer = self.timers.first().map(|(at, _)| *at);
         // The budget may have opened already; then polling is what is due, and a moment is soon enough.
@@ -427,8 +427,9 @@ impl Exports {
             attempt.gate(&mut self.gates).waiting.remove(&ticket);
             job.gate = None;
         }
-        // Who waits for a turn is told of it, and has no time of its own.
-        let timer = if job.held || job.gate.is_some() { None } else { job.export.poll_timeout() };
+        // The time of a request begins when it is given to be sent.
+        let has_time = !job.held && job.export.attempt_to_come().is_none();
+        let timer = job.export.poll_timeout().filter(|_| has_time);
         if job.timer != timer {
             if let Some(old) = job.timer.take() {
                 self.timers.remove(&(old, id));
@@ -436,8 +437,10 @@ impl Exports {
             self.timers.extend(timer.map(|at| (at, id)));
             job.timer = timer;
         }
+        // What is to be aborted is under way until whoever carries it out is told.
         if let Some(attempt) = job.under_way
             && job.export.attempt_under_way() != Some(attempt)
+            && !job.export.has_abort_to_give()
         {
             job.under_way = None;
             let gate = attempt.gate(&mut self.gates);

@@ -99,9 +99,11 @@ impl<J: Clone> Routes<J> {
     /// Finds the job that a delivery belongs to: by its token if it has one, else by its export id.
     pub fn route(&mut self, now: Timestamp, delivery: &Delivery) -> Routed<J> {
         let Event::NewExport(event) = &delivery.event else { return Routed::Unknown };
-        let (job, name) = match &delivery.token {
-            Some(token) => (self.by_token.get(&key(token)), key(token)),
-            None => (self.by_export.get(&event.export_id), digest(event.export_id.as_str().as_bytes())),
+        let (name, job) = if let Some(token) = &delivery.token {
+            let name = key(token);
+            (name, self.by_token.get(&name))
+        } else {
+            (digest(event.export_id.as_str().as_bytes()), self.by_export.get(&event.export_id))
         };
         match job {
             Some(job) => Routed::Job(job.clone()),

@@ -31,7 +31,6 @@ impl Exports {
             let Some((_, id)) = attempt.gate(&mut self.gates).waiting.pop_first() else { continue };
             let Some(job) = self.jobs.get_mut(&id) else { continue };
             job.gate = None;
-            // It is not its own fault that nothing was sent.
             job.export.postpone(self.now);
             let request = job.export.poll_attempt();
             return self.given(id, request);

@@ -113,6 +113,30 @@ fn a_job_that_waits_for_its_turn_has_no_timer() {
 }
 
 #[test]
+fn a_program_that_was_away_costs_no_job_a_retry() {
+    let mut bench = Bench::new(wide());
+    let job = bench.exports.submit(START, order(0)).unwrap();
+    bench.pass(3_600_000);
+    let Some((id, Output::Call { deadline, .. })) = bench.exports.poll_output() else { panic!() };
+    assert_eq!((id, deadline), (job, bench.now.saturating_add(Duration::from_secs(30))));
+    assert_eq!(bench.exports.poll_timeout(), Some(deadline));
+}
+
+#[test]
+fn what_is_to_be_aborted_counts_until_it_is() {
+    let mut bench = Bench::new(Limits { calls: 1, ..wide() });
+    for n in 0..2 {
+        bench.exports.submit(START, order(n)).unwrap();
+    }
+    let (job, _) = bench.sent()[0];
+    bench.pass(30_000);
+    let outputs: Vec<_> = core::iter::from_fn(|| bench.exports.poll_output()).collect();
+    assert!(matches!(outputs.first(), Some((id, Output::Abort(_))) if *id == job), "{outputs:?}");
+    let next = outputs.iter().filter(|(id, output)| *id != job && matches!(output, Output::Call { .. }));
+    assert_eq!(next.count(), 1, "{outputs:?}");
+}
+
+#[test]
 fn a_cancelled_job_without_a_token_leaves_no_trace_and_takes_nobodys_place() {
     let mut bench = Bench::new(wide());
     let job = bench.exports.submit(START, bare_order()).unwrap();
