@@ -30,8 +30,9 @@ fn main() -> Result<(), Box<dyn Error>> {
         }
         multi.perform()?;
         if let Some(handle) = &mut under_way {
-            let told = std::mem::take(&mut handle.get_mut().told);
-            told.iter().for_each(|happened| happened.tell(&mut export, stage.now()));
+            for happened in handle.get_mut().told.drain(..) {
+                happened.tell(&mut export, stage.now());
+            }
         }
         let mut ended = None;
         multi.messages(|message| ended = under_way.as_ref().and_then(|handle| message.result_for2(handle)));
@@ -56,29 +57,29 @@ fn main() -> Result<(), Box<dyn Error>> {
     }
 }
 
-fn begin(multi: &Multi, attempt: Attempt) -> Result<Easy2Handle<Collector>, Box<dyn Error>> {
-    Ok(multi.add2(prepare(attempt)?)?)
-}
-
 /// As the request is, on a connection of its own: no proxy, no redirect, no second try, no wait for `100 Continue`.
-fn prepare(mut attempt: Attempt) -> Result<Easy2<Collector>, curl::Error> {
+fn begin(multi: &Multi, mut attempt: Attempt) -> Result<Easy2Handle<Collector>, Box<dyn Error>> {
     let (request, patience) = (attempt.request(), attempt.patience());
     attempt.expect();
     let mut easy = Easy2::new(Collector { attempt: Some(attempt), told: Vec::new() });
     easy.url(request.url().as_str())?;
-    (easy.fresh_connect(true)?, easy.forbid_reuse(true)?, easy.proxy("")?, easy.path_as_is(true)?);
-    (easy.http_version(HttpVersion::V11)?, easy.http_transfer_decoding(false)?);
+    easy.fresh_connect(true)?;
+    easy.forbid_reuse(true)?;
+    easy.proxy("")?;
+    easy.path_as_is(true)?;
+    easy.http_version(HttpVersion::V11)?;
+    easy.http_transfer_decoding(false)?;
     let mut fields = List::new();
     fields.append("expect:")?;
     request.headers().try_for_each(|(name, value)| fields.append(&format!("{name}: {value}")))?;
     easy.http_headers(fields)?;
-    easy.connect_timeout(patience)?;
+    // The job gives up by itself when its time is over; here only a connection that does not come about is told apart.
+    easy.connect_timeout(patience / 2)?;
     if request.method() == Method::Post {
-        (easy.post(true)?, easy.post_fields_copy(request.body())?, easy.timeout(patience)?);
-    } else {
-        (easy.low_speed_limit(1)?, easy.low_speed_time(patience)?);
+        easy.post(true)?;
+        easy.post_fields_copy(request.body())?;
     }
-    Ok(easy)
+    Ok(multi.add2(easy)?)
 }
 
 /// Takes the head and the body as they come.

@@ -18,7 +18,11 @@ use smol::channel::{Sender, bounded};
 
 fn main() -> Result<(), Box<dyn Error>> {
     let stage = Stage::set()?;
-    Runtime::new()?.block_on(async {
+    let runtime = Runtime::new()?;
+    if runtime.driver_type().is_polling() {
+        stage.warn("io_uring may not be used here, so compio polls instead");
+    }
+    runtime.block_on(async {
         let (outbox, inbox) = bounded(16);
         let listener = TcpListener::from_std(stage.listener()?)?;
         let (hook, deliveries) = (Arc::clone(&stage.hook), outbox.clone());

@@ -123,9 +123,18 @@ impl Stage {
     }
 
     /// Tells a person what happened.
-    #[allow(clippy::print_stderr, reason = "examples are programs")]
     pub fn say(&self, notice: &Notice) {
-        eprintln!("{notice}");
+        self.warn(&notice.to_string());
+    }
+
+    /// Tells a person what is unusual.
+    #[allow(
+        clippy::print_stderr,
+        clippy::unused_self,
+        reason = "examples are programs; the stage speaks for them"
+    )]
+    pub fn warn(&self, text: &str) {
+        eprintln!("{text}");
     }
 
     /// The end of the program.
