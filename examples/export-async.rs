@@ -4,7 +4,7 @@
 
 use std::{error::Error, process::ExitCode};
 
-use abyssale_async::Exporter;
+use abyssale_async::{Exporter, Observer as _, Progress, unpack::Limits};
 use abyssale_examples::{Display, Stage, exit, parse, print_table};
 
 #[tokio::main]
@@ -15,7 +15,7 @@ async fn main() -> ExitCode {
 async fn run() -> Result<(), Box<dyn Error + Send + Sync>> {
     let Some(options) = parse("export-async")? else { return Ok(()) };
     let stage = Stage::set(options)?;
-    let display = Display::new();
+    let mut display = Display::new();
     if stage.is_simulated() {
         display.keep("ABYSSALE_API_KEY is not set: the simulator inside plays the service");
     }
@@ -35,8 +35,9 @@ async fn run() -> Result<(), Box<dyn Error + Send + Sync>> {
     }
     let exporter = builder.build().await?;
 
-    let archive = exporter.export(&stage.ids)?.observe(display).save_to(stage.archive()).await?;
-    let entries = archive.unpack_into(stage.images()).await?;
+    let watch = |seen: Progress<'_>| display.observe(seen);
+    let archive = exporter.export(&stage.ids)?.observe(watch).save_to(stage.archive()).await?;
+    let entries = archive.unpack_observed(stage.images(), Limits::default(), display).await?;
     print_table(&entries, archive.asked_for(), &stage.images())?;
     Ok(())
 }

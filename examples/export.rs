@@ -4,7 +4,7 @@
 
 use std::{error::Error, process::ExitCode};
 
-use abyssale_blocking::Exporter;
+use abyssale_blocking::{Exporter, Observer as _, Progress, unpack::Limits};
 use abyssale_examples::{Display, Stage, exit, parse, print_table};
 
 fn main() -> ExitCode {
@@ -14,7 +14,7 @@ fn main() -> ExitCode {
 fn run() -> Result<(), Box<dyn Error + Send + Sync>> {
     let Some(options) = parse("export")? else { return Ok(()) };
     let stage = Stage::set(options)?;
-    let display = Display::new();
+    let mut display = Display::new();
     if stage.is_simulated() {
         display.keep("ABYSSALE_API_KEY is not set: the simulator inside plays the service");
     }
@@ -34,8 +34,9 @@ fn run() -> Result<(), Box<dyn Error + Send + Sync>> {
     }
     let exporter = builder.build()?;
 
-    let archive = exporter.export(&stage.ids)?.observe(display).save_to(stage.archive())?;
-    let entries = archive.unpack_into(stage.images())?;
+    let watch = |seen: Progress<'_>| display.observe(seen);
+    let archive = exporter.export(&stage.ids)?.observe(watch).save_to(stage.archive())?;
+    let entries = archive.unpack_observed(stage.images(), Limits::default(), display)?;
     print_table(&entries, archive.asked_for(), &stage.images())?;
     Ok(())
 }

@@ -15,7 +15,15 @@ use indicatif::{HumanBytes, ProgressBar, ProgressDrawTarget, ProgressStyle};
 pub struct Display {
     /// `None` where nobody would see it move.
     bar: Option<ProgressBar>,
-    downloading: bool,
+    phase: Phase,
+}
+
+/// What the moving line shows.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Phase {
+    Waiting,
+    Downloading,
+    Unpacking,
 }
 
 impl Display {
@@ -27,7 +35,7 @@ impl Display {
             bar.enable_steady_tick(Duration::from_millis(100));
             bar
         });
-        Self { bar, downloading: false }
+        Self { bar, phase: Phase::Waiting }
     }
 
     /// Says what is happening now.
@@ -46,21 +54,22 @@ impl Display {
         }
     }
 
-    fn download(&mut self, received: u64, total: Option<u64>) {
-        if !self.downloading {
-            self.downloading = true;
-            if let Some(bar) = &self.bar {
-                bar.set_style(style(
-                    "{spinner:.cyan} downloading [{bar:30.cyan}] {bytes}/{total_bytes} {bytes_per_sec:.dim}",
-                ));
-            }
+    fn measure(&mut self, phase: Phase, position: u64, length: Option<u64>) {
+        let Some(bar) = &self.bar else { return };
+        if self.phase != phase {
+            bar.set_style(style(match phase {
+                Phase::Waiting => "{spinner:.cyan} {msg} {elapsed:.dim}",
+                Phase::Downloading => {
+                    "{spinner:.cyan} downloading [{bar:30.cyan}] {bytes}/{total_bytes} {bytes_per_sec:.dim}"
+                }
+                Phase::Unpacking => "{spinner:.cyan} unpacking [{bar:30.cyan}] {pos}/{len} {msg:.dim}",
+            }));
+            self.phase = phase;
         }
-        if let Some(bar) = &self.bar {
-            if let Some(total) = total {
-                bar.set_length(total);
-            }
-            bar.set_position(received);
+        if let Some(length) = length {
+            bar.set_length(length);
         }
+        bar.set_position(position);
     }
 }
 
@@ -75,7 +84,7 @@ impl Observer for Display {
         match progress {
             Progress::Requesting => self.say("asking for the export"),
             Progress::Notice(notice) => {
-                self.downloading = false;
+                self.measure(Phase::Waiting, 0, None);
                 self.keep(&notice.to_string());
                 match notice {
                     Notice::Accepted { .. } | Notice::OutcomeUnknown { .. } => {
@@ -85,8 +94,19 @@ impl Observer for Display {
                     _ => {}
                 }
             }
-            Progress::Downloading { received, total, .. } => self.download(received, total),
+            Progress::Downloading { received, total, .. } => {
+                self.measure(Phase::Downloading, received, total);
+            }
             Progress::Saved { bytes, .. } => self.keep(&format!("{} downloaded", HumanBytes(bytes))),
+            Progress::Unpacked { entry, number, of } => {
+                if let Some(bar) = &self.bar {
+                    bar.set_message(entry.name.clone());
+                }
+                self.measure(Phase::Unpacking, number as u64, Some(of as u64));
+            }
+            Progress::PartialArchive { asked_for, found } => {
+                self.keep(&format!("{found} files for the {asked_for} banners asked for"));
+            }
             _ => {}
         }
     }
