@@ -42,7 +42,7 @@ async fn an_export_completes_through_headers_and_bytes() {
         body: Bytes,
     ) -> StatusCode {
         let target = uri.path_and_query().map_or("/", |target| target.as_str());
-        let reply = exporter.receiver().receive(method.as_str(), target, &headers, &body);
+        let reply = exporter.receiver().receive(method.as_str(), target, &headers, &body).await;
         StatusCode::from_u16(reply.status()).unwrap()
     }
     export_through(|exporter| {

@@ -10,10 +10,10 @@ use abyssale_host::{Clock, Error, Progress, Settings, fetch_only};
 use bytes::Bytes;
 use http_body_util::Full;
 use hyper_util::client::legacy::{self, connect::Connect};
-use tokio::{io::AsyncWrite, sync::mpsc};
+use tokio::io::AsyncWrite;
 
 use crate::{
-    drive::drive,
+    drive::{Alone, drive},
     send::{HttpClient, clients, send},
     writer,
 };
@@ -45,10 +45,9 @@ impl Client {
         let mut config = (*self.config).clone();
         // The event goes elsewhere, so there is nothing to wait for here.
         config.unknown_outcome = UnknownOutcome::Fail;
-        let mut export = Export::new(Arc::new(config), order, self.clock.now());
-        let (_sender, mut mailbox) = mpsc::channel(1);
-        let ignore = &mut |_: Progress<'_>| {};
-        let finished = drive(self, &mut export, &mut mailbox, Path::new(""), ignore, &mut |_| {}).await?;
+        let export = Export::new(Arc::new(config), order, self.clock.now());
+        let mut job = Alone { export, clock: self.clock };
+        let finished = drive(self, &mut job, Path::new(""), &mut |_: Progress<'_>| {}).await?;
         Ok(finished.export_id().clone())
     }
 
@@ -58,10 +57,9 @@ impl Client {
     /// is left of a download that failed, was dropped, or whose process ended in the middle, is beside the target
     /// (`NAME.part`) and resumed by the next one.
     pub async fn download(&self, event: &NewExport, path: impl AsRef<Path>) -> Result<u64, Error> {
-        let mut export = fetch_only(&self.config, event, self.clock.now())?;
-        let (_sender, mut mailbox) = mpsc::channel(1);
-        let ignore = &mut |_: Progress<'_>| {};
-        match drive(self, &mut export, &mut mailbox, path.as_ref(), ignore, &mut |_| {}).await? {
+        let export = fetch_only(&self.config, event, self.clock.now())?;
+        let mut job = Alone { export, clock: self.clock };
+        match drive(self, &mut job, path.as_ref(), &mut |_: Progress<'_>| {}).await? {
             Finished::Archive { bytes, .. } => Ok(bytes),
             other => unreachable!("a job with this goal ends with an archive: {other:?}"),
         }

@@ -1,13 +1,14 @@
-//! The loop around core's machine: carries out what it says, and tells it what happened.
+//! The loop around a job: carries out what it says, and tells it what happened.
 
 use std::{future::Future, path::Path, pin::Pin};
 
-use abyssale_core::{
-    CallId, Export, ExportId, Failure, Finished, Input, Output, Timestamp, Token, webhook::NewExport,
+use abyssale_core::{CallId, Export, Finished, Input, Output};
+use abyssale_host::{
+    Clock, Error, Observer, Progress,
+    office::{Bell, Mail, Seat},
 };
-use abyssale_host::{Observer, Progress};
 use tokio::{
-    sync::{mpsc::Receiver, watch},
+    sync::{Notify, watch},
     time::sleep,
 };
 
@@ -17,30 +18,33 @@ use crate::{
     send::{Answer, NoAnswer, send},
 };
 
-/// An event on its way to a job, with the token of the address that it came to.
-pub(crate) type Mail = (NewExport, Option<Token>);
+/// A job that is carried out in the calling task.
+pub(crate) trait Machine {
+    /// The next thing to be done, if there is one.
+    fn poll(&mut self) -> Result<Option<Output>, Error>;
+    /// Waits until there may be something to be done. May be dropped in the middle.
+    fn wait(&mut self) -> impl Future<Output = ()> + Send;
+    /// Tells the job what happened. Whatever becomes of it, the next output says what follows.
+    fn tell(&mut self, input: Input<'_>);
+}
 
-/// Carries out a job. Dropping the future cancels it: its connection is closed, and what can be resumed of a download
+/// Carries out a job. Dropping the future ends that: its connection is closed, and what can be resumed of a download
 /// stays beside the target.
 ///
-/// `named` is called, perhaps repeatedly, once the export's id is known; `target` is where the archive
-/// goes.
+/// `target` is where the archive goes.
 pub(crate) async fn drive(
     client: &Client,
-    export: &mut Export,
-    mailbox: &mut Receiver<Mail>,
+    machine: &mut (impl Machine + Send),
     target: &Path,
     observer: &mut dyn Observer,
-    named: &mut (dyn FnMut(&ExportId) + Send),
-) -> Result<Finished, Box<Failure>> {
-    let clock = client.clock();
+) -> Result<Finished, Error> {
     let mut work = Work::None;
     loop {
-        while let Some(output) = export.poll_output() {
+        while let Some(output) = machine.poll()? {
             match output {
                 Output::Call { call, request, deadline } => {
                     observer.observe(Progress::Requesting);
-                    let limit = deadline.saturating_duration_since(clock.now());
+                    let limit = deadline.saturating_duration_since(client.clock().now());
                     work = Work::Call(call, Box::pin(send(client.http(), request, limit)));
                 }
                 Output::Download { call, request, stall_timeout } => {
@@ -50,27 +54,73 @@ pub(crate) async fn drive(
                 }
                 Output::Abort(call) if work.call() == Some(call) => work = Work::None,
                 Output::Notice(notice) => observer.observe(Progress::Notice(&notice)),
-                Output::Done(result) => return result,
+                Output::Done(result) => return Ok(result?),
                 // An attempt that has ended by itself; new kinds of output are added together with
                 // what carries them out.
                 _ => {}
             }
-            if let Some(id) = export.export_id() {
-                named(id);
-            }
         }
         let happened = tokio::select! {
-            // What has happened is told before the time is: an event that was acknowledged counts, and so does an
-            // answer that came with the deadline.
+            // What has happened is told before the time is: an answer that came with the deadline counts.
             biased;
-            mail = mailbox.recv() => mail.map_or(Happened::Closed, Happened::Mail),
             happened = work.next() => happened,
-            () = until(export.poll_timeout(), clock.now()) => Happened::Nothing,
+            () = machine.wait() => continue,
         };
-        if !matches!(happened, Happened::Progress(..) | Happened::Mail(_) | Happened::Nothing) {
+        if !matches!(happened, Happened::Progress(..)) {
             work = Work::None;
         }
-        tell(export, clock.now(), happened, target, observer);
+        tell(machine, happened, target, observer);
+    }
+}
+
+/// A job by itself, in nobody's books.
+pub(crate) struct Alone {
+    pub(crate) export: Export,
+    pub(crate) clock: Clock,
+}
+
+impl Machine for Alone {
+    fn poll(&mut self) -> Result<Option<Output>, Error> {
+        Ok(self.export.poll_output())
+    }
+
+    async fn wait(&mut self) {
+        let deadline = self.export.poll_timeout().unwrap_or_default();
+        sleep(deadline.saturating_duration_since(self.clock.now())).await;
+        self.tell(Input::Tick);
+    }
+
+    fn tell(&mut self, input: Input<'_>) {
+        let _ = self.export.handle(self.clock.now(), input);
+    }
+}
+
+impl Machine for Seat<'_, Doorbell> {
+    fn poll(&mut self) -> Result<Option<Output>, Error> {
+        match self.take() {
+            Some(Mail::Output(output)) => Ok(Some(output)),
+            Some(Mail::NotSaved(error)) => Err(error.into()),
+            None => Ok(None),
+        }
+    }
+
+    async fn wait(&mut self) {
+        // It remembers a ring that nobody waited for.
+        self.bell().0.notified().await;
+    }
+
+    fn tell(&mut self, input: Input<'_>) {
+        Seat::tell(self, input);
+    }
+}
+
+/// Wakes a task.
+#[derive(Debug, Default)]
+pub(crate) struct Doorbell(Notify);
+
+impl Bell for Doorbell {
+    fn ring(&self) {
+        self.0.notify_one();
     }
 }
 
@@ -85,10 +135,6 @@ enum Happened {
     Answered(CallId, Result<Answer, NoAnswer>),
     Progress(CallId, Count),
     Fetched(CallId, Result<u64, NotFetched>, Count),
-    Mail(Mail),
-    Nothing,
-    /// Nobody can send an event any more.
-    Closed,
 }
 
 impl Work<'_> {
@@ -114,43 +160,29 @@ impl Work<'_> {
     }
 }
 
-fn tell(export: &mut Export, now: Timestamp, happened: Happened, target: &Path, observer: &mut dyn Observer) {
-    let response = |call, answer: &Answer, export: &mut Export| {
+fn tell(machine: &mut impl Machine, happened: Happened, target: &Path, observer: &mut dyn Observer) {
+    let response = |call, answer: &Answer, machine: &mut _| {
         let Answer { status, headers, body } = answer;
-        export.handle(now, Input::Response { call, status: *status, headers, body })
+        Machine::tell(machine, Input::Response { call, status: *status, headers, body });
     };
-    // Whatever becomes of it, the next output says what follows.
-    let _ = match happened {
-        Happened::Answered(call, Ok(answer)) => response(call, &answer, export),
+    match happened {
+        Happened::Answered(call, Ok(answer)) => response(call, &answer, machine),
         Happened::Answered(call, Err(NoAnswer { sent, reason })) => {
-            export.handle(now, Input::CallFailed { call, sent, reason: &reason })
+            machine.tell(Input::CallFailed { call, sent, reason: &reason });
         }
         Happened::Progress(call, Count { received, total, resumed_from }) => {
             observer.observe(Progress::Downloading { received, total, resumed_from });
-            export.handle(now, Input::Progress { call, received, total })
+            machine.tell(Input::Progress { call, received, total });
         }
         Happened::Fetched(call, Ok(bytes), Count { resumed_from, .. }) => {
             observer.observe(Progress::Downloading { received: bytes, total: Some(bytes), resumed_from });
             observer.observe(Progress::Saved { path: target, bytes });
-            export.handle(now, Input::Downloaded { call, bytes })
+            machine.tell(Input::Downloaded { call, bytes });
         }
-        Happened::Fetched(call, Err(NotFetched::Refused(answer)), _) => response(call, &answer, export),
+        Happened::Fetched(call, Err(NotFetched::Refused(answer)), _) => response(call, &answer, machine),
         Happened::Fetched(call, Err(NotFetched::Failed(error)), _) => {
             let reason = error.to_string();
-            export.handle(now, Input::DownloadFailed { call, error: error.as_input(&reason) })
+            machine.tell(Input::DownloadFailed { call, error: error.as_input(&reason) });
         }
-        Happened::Mail((event, token)) => {
-            export.handle(now, Input::Event { event: &event, token: token.as_ref() })
-        }
-        Happened::Nothing => export.handle(now, Input::Tick),
-        // Cannot be while the job holds its own sending end; if it were, waiting would spin.
-        Happened::Closed => export.handle(now, Input::Cancel),
-    };
-}
-
-async fn until(deadline: Option<Timestamp>, now: Timestamp) {
-    match deadline {
-        Some(deadline) => sleep(deadline.saturating_duration_since(now)).await,
-        None => std::future::pending().await,
     }
 }

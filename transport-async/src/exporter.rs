@@ -1,23 +1,25 @@
 //! Ids in, archive out: client, receiver and machine put together.
 
 use std::{
+    fmt,
     net::{SocketAddr, TcpListener},
     sync::Arc,
     time::Duration,
 };
 
 use abyssale_core::{
-    ApiKey, BannerId, InvalidBannerId, SigningSecret, Token, TokenPlacement, UnknownOutcome,
-    webhook::NewExport,
+    ApiKey, BannerId, InvalidBannerId, SigningSecret, Store, StoreError, TokenPlacement, UnknownOutcome,
+    exports::Limits,
 };
-use abyssale_host::{Callback, CallbackSettings, Error, Mailbox, Switchboard};
-use tokio::sync::mpsc;
+use abyssale_host::{Callback, CallbackSettings, Error, Office, office::Reception};
+use tokio::task::spawn_blocking;
 
-use crate::{Client, ClientBuilder, Job, Listener, Receiver, ReceiverService, drive::Mail};
+use crate::{Client, ClientBuilder, Job, Listener, Receiver, ReceiverService, Resumed, drive::Doorbell};
 
 /// Carries out exports, as many at once as there are tasks that ask for one.
 ///
-/// Cheap to clone. When the last clone is dropped, its listener stops.
+/// All of them keep to the account's request budget together. Cheap to clone. When the last clone is dropped, its
+/// listener stops, and what is not saved yet is saved.
 #[derive(Clone, Debug)]
 pub struct Exporter(Arc<Inner>);
 
@@ -25,19 +27,9 @@ pub struct Exporter(Arc<Inner>);
 struct Inner {
     client: Client,
     callback: Callback,
-    board: Arc<Switchboard<Post>>,
+    office: Arc<Office<Doorbell>>,
     receiver: Receiver,
     listener: Option<Listener>,
-}
-
-/// The sending end of a job's mailbox.
-#[derive(Clone, Debug)]
-pub(crate) struct Post(pub(crate) mpsc::Sender<Mail>);
-
-impl Mailbox for Post {
-    fn post(&self, event: NewExport, token: Option<Token>) -> bool {
-        self.0.try_send((event, token)).is_ok()
-    }
 }
 
 impl Exporter {
@@ -53,6 +45,16 @@ impl Exporter {
         I::Item: TryInto<BannerId, Error: Into<InvalidBannerId>>,
     {
         Ok(Job::new(self, self.0.callback.order(ids)?))
+    }
+
+    /// The jobs that are in the [store](ExporterBuilder::store) and that nobody carries out, oldest first: those that an
+    /// earlier process has left, and those that were not carried out to their end in this one.
+    ///
+    /// They take their events already, and wait for nothing but to be carried out. Each is given once, and again only
+    /// after it was dropped. A record that no job can be made of is an [`Error::Record`] in between; it stays where it
+    /// is, and is told once.
+    pub fn resumed(&self) -> Vec<Result<Resumed<'_>, Error>> {
+        self.0.office.resume().into_iter().map(|claim| Ok(Resumed::new(self, claim?))).collect()
     }
 
     /// What answers deliveries, to be mounted in a server of your own when there is no `listen`.
@@ -75,8 +77,17 @@ impl Exporter {
         &self.0.client
     }
 
-    pub(crate) fn board(&self) -> &Switchboard<Post> {
-        &self.0.board
+    pub(crate) fn office(&self) -> &Office<Doorbell> {
+        &self.0.office
+    }
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        drop(self.listener.take());
+        // A receiver may be mounted elsewhere for longer, and the listener answers what has been delivered in the
+        // background; the store is given back now. That takes the time of one last write.
+        self.office.close();
     }
 }
 
@@ -87,6 +98,17 @@ pub struct ExporterBuilder {
     client: ClientBuilder,
     callback: CallbackSettings,
     listen: Option<Listen>,
+    limits: Limits,
+    store: Option<NoDebug>,
+}
+
+/// A store need not be one that can be shown.
+struct NoDebug(Box<dyn Store>);
+
+impl fmt::Debug for NoDebug {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a store")
+    }
 }
 
 /// Where deliveries come in.
@@ -167,20 +189,41 @@ impl ExporterBuilder {
         self
     }
 
-    /// Checks the settings, and begins to listen: call it within a tokio runtime.
+    /// How much of everything there may be at once, such as `.limits(|limits| limits.requests_per_second = 5)`.
+    pub fn limits(mut self, change: impl FnOnce(&mut Limits)) -> Self {
+        change(&mut self.limits);
+        self
+    }
+
+    /// Keeps every job in a store from before its request on until its result was returned, so that a job that the
+    /// process does not see to its end is gone on with by the next one: see [`Exporter::resumed`].
+    ///
+    /// A delivery is then acknowledged once it is saved. A job whose result could not be returned any more is returned
+    /// again, with the same archive under the same name.
+    pub fn store(mut self, store: impl Store) -> Self {
+        self.store = Some(NoDebug(Box::new(store)));
+        self
+    }
+
+    /// Checks the settings, reads the store, and begins to listen: call it within a tokio runtime.
     pub async fn build(self) -> Result<Exporter, Error> {
         let client = self.client.build()?;
         let (callback, hook) = self.callback.check(self.listen.is_some())?;
-        let board = Arc::new(Switchboard::new());
-        let handler = Arc::clone(&board);
-        let receiver = Receiver::new(hook, move |now, delivery| {
-            abyssale_host::Handler::handle(&*handler, now, delivery)
-        });
+        let (config, limits, clock) = (Arc::clone(client.config()), self.limits, client.clock());
+        let office = match self.store {
+            // Reading it may take a while.
+            Some(NoDebug(store)) => spawn_blocking(move || Office::open(config, limits, clock, Some(store)))
+                .await
+                .unwrap_or_else(|error| Err(StoreError::refused(error).into()))?,
+            None => Office::open(config, limits, clock, None)?,
+        };
+        let office = Arc::new(office);
+        let receiver = Receiver::new(hook, Reception(Arc::clone(&office)));
         let listener = match self.listen {
             Some(Listen::Address(address)) => Some(receiver.listen(address).await?),
             Some(Listen::Socket(socket)) => Some(receiver.listen_on(socket)?),
             None => None,
         };
-        Ok(Exporter(Arc::new(Inner { client, callback, board, receiver, listener })))
+        Ok(Exporter(Arc::new(Inner { client, callback, office, receiver, listener })))
     }
 }

@@ -3,20 +3,25 @@
 use std::{
     fmt,
     path::{Path, PathBuf},
-    sync::Arc,
 };
 
-use abyssale_core::{Export, Finished, Goal, Order, webhook::NewExport};
-use abyssale_host::{Error, Observer, Progress};
-use tokio::sync::mpsc;
+use abyssale_core::{Finished, Goal, Order, webhook::NewExport};
+use abyssale_host::{
+    Error, Observer, Progress,
+    office::{Claim, Seat},
+};
 
-use crate::{Exporter, drive::drive, exporter::Post};
+use crate::{
+    Exporter,
+    drive::{Doorbell, drive},
+};
 
 /// An export that waits to be carried out by one of the methods that take it.
 ///
 /// Carried out means: asked for, its event awaited, and its archive downloaded, all in the calling
 /// task. Several tasks may carry out jobs of one [`Exporter`] at the same time. Dropping the future
-/// cancels: the connection is closed, and nothing but what can be resumed is left behind.
+/// cancels: the connection is closed, and nothing but what can be resumed is left behind. With a
+/// [store](crate::ExporterBuilder::store) the job is not cancelled, but kept, to be [resumed](Exporter::resumed).
 #[must_use = "nothing is asked for before the job is carried out"]
 pub struct Job<'e> {
     exporter: &'e Exporter,
@@ -45,35 +50,25 @@ impl<'e> Job<'e> {
     /// The file appears whole or not at all.
     pub async fn save_to(self, path: impl AsRef<Path>) -> Result<Archive, Error> {
         let path = path.as_ref();
-        let asked_for = self.order.ids().len();
-        match self.run(Goal::Archive, path).await? {
-            Finished::Archive { event, bytes } => {
-                Ok(Archive { path: path.to_owned(), bytes, event, asked_for })
-            }
-            other => unreachable!("a job with this goal ends with an archive: {other:?}"),
+        match self.run(Goal::Archive, Some(path)).await? {
+            Outcome::Archive(archive) => Ok(archive),
+            Outcome::Event(_) => unreachable!("a job with this goal ends with an archive"),
         }
     }
 
     /// Carries it out as far as the event, which tells where the archive is.
     pub async fn wait(self) -> Result<NewExport, Error> {
-        match self.run(Goal::Event, Path::new("")).await? {
-            Finished::Event(event) => Ok(event),
-            other => unreachable!("a job with this goal ends with its event: {other:?}"),
+        match self.run(Goal::Event, None).await? {
+            Outcome::Event(event) => Ok(event),
+            Outcome::Archive(_) => unreachable!("a job with this goal ends with its event"),
         }
     }
 
-    async fn run(mut self, goal: Goal, target: &Path) -> Result<Finished, Error> {
-        let (client, board) = (self.exporter.client(), self.exporter.board());
+    async fn run(mut self, goal: Goal, target: Option<&Path>) -> Result<Outcome, Error> {
+        let asked_for = self.order.ids().len();
         let order = self.order.with_goal(goal);
-        let (sender, mut mailbox) = mpsc::channel(MAILBOX);
-        let mut registration = board.register(order.token().copied(), Post(sender));
-        let mut export = Export::new(Arc::clone(client.config()), order, client.clock().now());
-        let mut named = |id: &_| registration.name(client.clock().now(), id);
-        let result = drive(client, &mut export, &mut mailbox, target, &mut *self.observer, &mut named).await;
-        if export.took_event() {
-            registration.took_event();
-        }
-        Ok(result?)
+        let seat = self.exporter.office().submit(order, target.map(Path::to_owned), Doorbell::default())?;
+        carry_out(self.exporter, seat, target.unwrap_or(Path::new("")), asked_for, &mut *self.observer).await
     }
 }
 
@@ -81,6 +76,91 @@ impl fmt::Debug for Job<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Job").field("order", &self.order).finish_non_exhaustive()
     }
+}
+
+/// A job from the [store](crate::ExporterBuilder::store), to be gone on with from where it stands.
+///
+/// Dropped, it stays in the store, and is one of those that are [resumed](Exporter::resumed) again.
+#[must_use = "nothing goes on before the job is carried out"]
+pub struct Resumed<'e> {
+    exporter: &'e Exporter,
+    claim: Claim<'e, Doorbell>,
+    observer: Box<dyn Observer + 'e>,
+}
+
+impl<'e> Resumed<'e> {
+    pub(crate) fn new(exporter: &'e Exporter, claim: Claim<'e, Doorbell>) -> Self {
+        Self { exporter, claim, observer: Box::new(|_: Progress<'_>| {}) }
+    }
+
+    /// Watches the job, as a new one is watched.
+    pub fn observe(mut self, observer: impl Observer + 'e) -> Self {
+        self.observer = Box::new(observer);
+        self
+    }
+
+    /// The order, with the callback address that the service was told.
+    pub fn order(&self) -> &Order {
+        self.claim.order()
+    }
+
+    /// Where the archive goes: what [`Job::save_to`] was told, as an absolute path. `None` for a job that
+    /// [waits](Job::wait) for its event only.
+    pub fn target(&self) -> Option<&Path> {
+        self.claim.target().map(PathBuf::as_path)
+    }
+
+    /// Carries it out, as far as it was meant to go from the beginning.
+    ///
+    /// A request that was under way when the earlier process ended is not repeated: the job waits for its event, as after
+    /// any other request whose fate is unknown.
+    pub async fn carry_out(mut self) -> Result<Outcome, Error> {
+        let asked_for = self.order().ids().len();
+        let target = self.target().map(Path::to_owned).unwrap_or_default();
+        let seat = self.claim.go_on(Doorbell::default());
+        carry_out(self.exporter, seat, &target, asked_for, &mut *self.observer).await
+    }
+
+    /// Gives it up, and removes it from the store. An export that was asked for is made all the same.
+    pub fn cancel(self) {
+        self.claim.cancel();
+    }
+}
+
+impl fmt::Debug for Resumed<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Resumed")
+            .field("order", self.order())
+            .field("target", &self.target())
+            .finish_non_exhaustive()
+    }
+}
+
+/// What came of a job that was resumed.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Outcome {
+    /// The archive is here.
+    Archive(Archive),
+    /// The event has come, and no more was wanted.
+    Event(NewExport),
+}
+
+async fn carry_out(
+    exporter: &Exporter,
+    mut seat: Seat<'_, Doorbell>,
+    target: &Path,
+    asked_for: usize,
+    observer: &mut dyn Observer,
+) -> Result<Outcome, Error> {
+    let result = drive(exporter.client(), &mut seat, target, observer).await;
+    seat.finish();
+    Ok(match result? {
+        Finished::Archive { event, bytes } => {
+            Outcome::Archive(Archive { path: target.to_owned(), bytes, event, asked_for })
+        }
+        Finished::Event(event) => Outcome::Event(event),
+        other => unreachable!("no job of an exporter ends there: {other:?}"),
+    })
 }
 
 /// An archive on the disk.
@@ -143,6 +223,3 @@ impl Archive {
         }
     }
 }
-
-/// Room for the event and its repetitions while the job is busy with a call.
-const MAILBOX: usize = 16;

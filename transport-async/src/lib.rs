@@ -45,15 +45,18 @@ mod writer;
 pub use self::{
     client::{Client, ClientBuilder},
     exporter::{Exporter, ExporterBuilder},
-    job::{Archive, Job},
+    job::{Archive, Job, Outcome, Resumed},
     listener::Listener,
     receiver::Receiver,
     service::ReceiverService,
 };
 pub use abyssale_core as core;
+pub use abyssale_core::{Store, StoreError, exports::Limits};
+#[cfg(feature = "store")]
+pub use abyssale_host::FileStore;
 #[cfg(feature = "unpack")]
 pub use abyssale_host::unpack;
-pub use abyssale_host::{Error, Handler, InvalidSetting, Observer, Progress};
+pub use abyssale_host::{Error, Handler, InvalidSetting, MemoryStore, Observer, Progress};
 
 /// The README's example, compiled.
 #[cfg(doctest)]

@@ -6,7 +6,8 @@ use abyssale_core::{
     http::Headers,
     webhook::{Hook, Reply},
 };
-use abyssale_host::{Clock, Error, Handler};
+use abyssale_host::{Answer, Clock, Error, Handler};
+use tokio::sync::oneshot;
 
 use crate::{Listener, ReceiverService};
 
@@ -18,11 +19,16 @@ use crate::{Listener, ReceiverService};
 /// # use abyssale_async::{Receiver, core::webhook::{Hook, Reply, Verifier}};
 /// # let receiver = Receiver::new(Hook::new(Verifier::new([])), |_, _| Reply::Acknowledged);
 /// # let (method, target, headers, body) = ("POST", "/abyssale", [("content-type", "application/json")], b"{}");
+/// # async fn answer(receiver: Receiver, method: &str, target: &str, headers: [(&str, &str); 1], body: &[u8]) {
 /// let service = receiver.service(); // for axum: .route_service("/abyssale/{token}", service)
 ///
-/// let reply = receiver.receive(method, target, &headers, body);
+/// let reply = receiver.receive(method, target, &headers, body).await;
 /// let status = reply.status(); // answer with this, and an empty body
 /// # assert_eq!(status, 404);
+/// # }
+/// # let runtime = tokio::runtime::Builder::new_current_thread().build()?;
+/// # runtime.block_on(answer(receiver, method, target, headers, body));
+/// # Ok::<(), std::io::Error>(())
 /// ```
 #[derive(Clone)]
 pub struct Receiver {
@@ -37,16 +43,30 @@ impl Receiver {
         Self { hook: Arc::new(hook), handler: Arc::new(handler), clock: Clock::new() }
     }
 
-    /// Takes a whole request, and returns what to answer.
+    /// Takes a whole request, and returns what to answer, which may take until a store has saved it.
     ///
     /// `target` is its path and query as they came. A body of more than
     /// [`MAX_DELIVERY`](abyssale_core::webhook::MAX_DELIVERY) bytes is refused, so there is no need to
     /// read more of it than one byte beyond.
-    pub fn receive(&self, method: &str, target: &str, headers: &dyn Headers, body: &[u8]) -> Reply {
+    ///
+    /// The delivery is taken when this is called. Dropping the future leaves it unanswered, and so it comes again.
+    pub fn receive(
+        &self,
+        method: &str,
+        target: &str,
+        headers: &dyn Headers,
+        body: &[u8],
+    ) -> impl Future<Output = Reply> + Send + use<> {
+        let (sender, reply) = oneshot::channel();
+        let answer: Answer = Box::new(move |reply| {
+            // Nobody waits any more.
+            let _dropped = sender.send(reply);
+        });
         match self.hook.receive(Clock::wall(), method, target, headers, body) {
-            Ok(delivery) => self.handler.handle(self.clock.now(), delivery),
-            Err(reply) => reply,
+            Ok(delivery) => self.handler.handle_later(self.clock.now(), delivery, answer),
+            Err(reply) => answer(reply),
         }
+        async move { reply.await.unwrap_or(Reply::Unavailable) }
     }
 
     /// Whether a request's body is worth reading, by its head alone; else what to answer.

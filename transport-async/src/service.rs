@@ -70,7 +70,7 @@ pub(crate) async fn receive<B: Body>(receiver: &Receiver, request: Request<B>) -
         return reply;
     }
     match read_body(body, Instant::now() + BODY).await {
-        Ok(body) => receiver.receive(parts.method.as_str(), target, &parts.headers, &body),
+        Ok(body) => receiver.receive(parts.method.as_str(), target, &parts.headers, &body).await,
         Err(reply) => reply,
     }
 }

@@ -1,6 +1,6 @@
 //! One call at a time: for who has a receiver already, or needs no more than a call.
 
-use std::{io::Write, path::Path, sync::Arc, sync::mpsc::sync_channel, time::Duration};
+use std::{io::Write, path::Path, sync::Arc, time::Duration};
 
 use abyssale_core::{
     ApiKey, ArchivePolicy, Config, Export, ExportId, Finished, Goal, Order, SigningSecretState,
@@ -16,7 +16,7 @@ use ureq::{
 };
 
 use crate::{
-    drive::drive,
+    drive::{Alone, drive},
     marking::Marking,
     resolver::GuardedResolver,
     send::{Caller, send},
@@ -50,10 +50,9 @@ impl Client {
         let mut config = (*self.config).clone();
         // The event goes elsewhere, so there is nothing to wait for here.
         config.unknown_outcome = UnknownOutcome::Fail;
-        let mut export = Export::new(Arc::new(config), order, self.clock.now());
-        let (_sender, mailbox) = sync_channel(1);
-        let ignore = &mut |_: Progress<'_>| {};
-        let finished = drive(self, &mut export, &mailbox, Path::new(""), ignore, &mut |_| {})?;
+        let export = Export::new(Arc::new(config), order, self.clock.now());
+        let mut job = Alone { export, clock: self.clock };
+        let finished = drive(self, &mut job, Path::new(""), &mut |_: Progress<'_>| {})?;
         Ok(finished.export_id().clone())
     }
 
@@ -63,10 +62,9 @@ impl Client {
     /// is left of a download that failed, or of a process that ended in the middle, is beside the target
     /// (`NAME.part`) and resumed by the next one.
     pub fn download(&self, event: &NewExport, path: impl AsRef<Path>) -> Result<u64, Error> {
-        let mut export = fetch_only(&self.config, event, self.clock.now())?;
-        let (_sender, mailbox) = sync_channel(1);
-        let ignore = &mut |_: Progress<'_>| {};
-        match drive(self, &mut export, &mailbox, path.as_ref(), ignore, &mut |_| {})? {
+        let export = fetch_only(&self.config, event, self.clock.now())?;
+        let mut job = Alone { export, clock: self.clock };
+        match drive(self, &mut job, path.as_ref(), &mut |_: Progress<'_>| {})? {
             Finished::Archive { bytes, .. } => Ok(bytes),
             other => unreachable!("a job with this goal ends with an archive: {other:?}"),
         }

@@ -1,12 +1,16 @@
-//! The loop around core's machine: carries out what it says, and tells it what happened.
+//! The loop around a job: carries out what it says, and tells it what happened.
 
 use std::{
     path::Path,
-    sync::mpsc::{Receiver, RecvTimeoutError},
+    sync::{Condvar, Mutex, MutexGuard, PoisonError},
+    thread,
 };
 
-use abyssale_core::{Export, ExportId, Failure, Finished, Input, Output, Token, webhook::NewExport};
-use abyssale_host::{Observer, Progress};
+use abyssale_core::{Export, Finished, Input, Output};
+use abyssale_host::{
+    Clock, Error, Observer, Progress,
+    office::{Bell, Mail, Seat},
+};
 
 use crate::{
     Client,
@@ -14,95 +18,137 @@ use crate::{
     send::send,
 };
 
-/// An event on its way to a job, with the token of the address that it came to.
-pub(crate) type Mail = (NewExport, Option<Token>);
+/// A job that is carried out in the calling thread.
+pub(crate) trait Machine {
+    /// The next thing to be done, if there is one.
+    fn poll(&mut self) -> Result<Option<Output>, Error>;
+    /// Waits until there may be something to be done.
+    fn wait(&mut self);
+    /// Tells the job what happened. Whatever becomes of it, the next output says what follows.
+    fn tell(&mut self, input: Input<'_>);
+}
 
-/// Carries out a job in the calling thread.
-///
-/// `named` is called, perhaps repeatedly, once the answer has told the export's id; `target` is where the archive goes.
+/// Carries out a job in the calling thread. `target` is where the archive goes.
 pub(crate) fn drive(
     client: &Client,
-    export: &mut Export,
-    mailbox: &Receiver<Mail>,
+    machine: &mut impl Machine,
     target: &Path,
     observer: &mut dyn Observer,
-    named: &mut dyn FnMut(&ExportId),
-) -> Result<Finished, Box<Failure>> {
+) -> Result<Finished, Error> {
     let clock = client.clock();
     loop {
-        while let Some(output) = export.poll_output() {
-            match output {
-                Output::Call { call, request, deadline } => {
-                    observer.observe(Progress::Requesting);
-                    let timeout = deadline.saturating_duration_since(clock.now());
-                    let answered = send(client.caller(), request, timeout);
-                    // What was acknowledged while the call was under way counts first: it may settle what the call
-                    // leaves open.
-                    while let Ok((event, token)) = mailbox.try_recv() {
-                        let _ =
-                            export.handle(clock.now(), Input::Event { event: &event, token: token.as_ref() });
+        match machine.poll()? {
+            Some(Output::Call { call, request, deadline }) => {
+                observer.observe(Progress::Requesting);
+                let timeout = deadline.saturating_duration_since(clock.now());
+                match send(client.caller(), request, timeout) {
+                    Ok(answer) => machine.tell(Input::Response {
+                        call,
+                        status: answer.status,
+                        headers: &answer.headers,
+                        body: &answer.body,
+                    }),
+                    Err(error) => {
+                        machine.tell(Input::CallFailed { call, sent: error.sent, reason: &error.reason });
                     }
-                    let disposition = match answered {
-                        Ok(answer) => export.handle(
-                            clock.now(),
-                            Input::Response {
-                                call,
-                                status: answer.status,
-                                headers: &answer.headers,
-                                body: &answer.body,
-                            },
-                        ),
-                        Err(error) => export.handle(
-                            clock.now(),
-                            Input::CallFailed { call, sent: error.sent, reason: &error.reason },
-                        ),
-                    };
-                    // Whatever became of it, the next output says what follows.
-                    let _ = disposition;
                 }
-                Output::Download { call, request, stall_timeout } => {
-                    let mut progress = |Count { received, total, resumed_from }| {
-                        let _ = export.handle(clock.now(), Input::Progress { call, received, total });
-                        observer.observe(Progress::Downloading { received, total, resumed_from });
-                    };
-                    let fetched = fetch(client, &request, stall_timeout, target, &mut progress);
-                    if let Ok(bytes) = fetched {
-                        observer.observe(Progress::Saved { path: target, bytes });
+            }
+            Some(Output::Download { call, request, stall_timeout }) => {
+                let mut progress = |Count { received, total, resumed_from }| {
+                    machine.tell(Input::Progress { call, received, total });
+                    observer.observe(Progress::Downloading { received, total, resumed_from });
+                };
+                let fetched = fetch(client, &request, stall_timeout, target, &mut progress);
+                if let Ok(bytes) = fetched {
+                    observer.observe(Progress::Saved { path: target, bytes });
+                }
+                let reason;
+                machine.tell(match &fetched {
+                    Ok(bytes) => Input::Downloaded { call, bytes: *bytes },
+                    Err(NotFetched::Refused(answer)) => Input::Response {
+                        call,
+                        status: answer.status,
+                        headers: &answer.headers,
+                        body: &answer.body,
+                    },
+                    Err(NotFetched::Failed(error)) => {
+                        reason = error.to_string();
+                        Input::DownloadFailed { call, error: error.as_input(&reason) }
                     }
-                    let reason;
-                    let input = match &fetched {
-                        Ok(bytes) => Input::Downloaded { call, bytes: *bytes },
-                        Err(NotFetched::Refused(answer)) => Input::Response {
-                            call,
-                            status: answer.status,
-                            headers: &answer.headers,
-                            body: &answer.body,
-                        },
-                        Err(NotFetched::Failed(error)) => {
-                            reason = error.to_string();
-                            Input::DownloadFailed { call, error: error.as_input(&reason) }
-                        }
-                    };
-                    let _ = export.handle(clock.now(), input);
-                }
-                Output::Notice(notice) => observer.observe(Progress::Notice(&notice)),
-                Output::Done(result) => return result,
-                // Calls are made one after the other here, so there is none to abort; new kinds of
-                // output are added together with what carries them out.
-                _ => {}
+                });
             }
-            if let Some(id) = export.export_id() {
-                named(id);
-            }
+            Some(Output::Notice(notice)) => observer.observe(Progress::Notice(&notice)),
+            Some(Output::Done(result)) => return Ok(result?),
+            // Attempts are made one after the other here, so there is none to abort; new kinds of output are added
+            // together with what carries them out.
+            Some(_) => {}
+            None => machine.wait(),
         }
-        let wait = export.poll_timeout().map(|deadline| deadline.saturating_duration_since(clock.now()));
-        let _ = match mailbox.recv_timeout(wait.unwrap_or_default()) {
-            Ok((event, token)) => {
-                export.handle(clock.now(), Input::Event { event: &event, token: token.as_ref() })
-            }
-            Err(RecvTimeoutError::Timeout) => export.handle(clock.now(), Input::Tick),
-            // Cannot be while the job holds its own sending end; if it were, waiting would spin.
-            Err(RecvTimeoutError::Disconnected) => export.handle(clock.now(), Input::Cancel),
-        };
+    }
+}
+
+/// A job by itself, in nobody's books.
+pub(crate) struct Alone {
+    pub(crate) export: Export,
+    pub(crate) clock: Clock,
+}
+
+impl Machine for Alone {
+    fn poll(&mut self) -> Result<Option<Output>, Error> {
+        Ok(self.export.poll_output())
+    }
+
+    fn wait(&mut self) {
+        let deadline = self.export.poll_timeout().unwrap_or_default();
+        thread::sleep(deadline.saturating_duration_since(self.clock.now()));
+        self.tell(Input::Tick);
+    }
+
+    fn tell(&mut self, input: Input<'_>) {
+        let _ = self.export.handle(self.clock.now(), input);
+    }
+}
+
+impl Machine for Seat<'_, Doorbell> {
+    fn poll(&mut self) -> Result<Option<Output>, Error> {
+        match self.take() {
+            Some(Mail::Output(output)) => Ok(Some(output)),
+            Some(Mail::NotSaved(error)) => Err(error.into()),
+            None => Ok(None),
+        }
+    }
+
+    fn wait(&mut self) {
+        self.bell().wait();
+    }
+
+    fn tell(&mut self, input: Input<'_>) {
+        Seat::tell(self, input);
+    }
+}
+
+/// Wakes a thread.
+#[derive(Debug, Default)]
+pub(crate) struct Doorbell {
+    has_rung: Mutex<bool>,
+    ringing: Condvar,
+}
+
+impl Doorbell {
+    /// Waits until it rings, or has rung since the last time.
+    fn wait(&self) {
+        let waiting = self.ringing.wait_while(self.has_rung(), |has_rung| !*has_rung);
+        *waiting.unwrap_or_else(PoisonError::into_inner) = false;
+    }
+
+    fn has_rung(&self) -> MutexGuard<'_, bool> {
+        self.has_rung.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Bell for Doorbell {
+    fn ring(&self) {
+        *self.has_rung() = true;
+        self.ringing.notify_one();
     }
 }

@@ -1,22 +1,23 @@
 //! Ids in, archive out: client, receiver and machine put together.
 
 use std::{
+    fmt,
     net::{SocketAddr, TcpListener},
-    sync::{Arc, mpsc::SyncSender},
+    sync::Arc,
     time::Duration,
 };
 
 use abyssale_core::{
-    ApiKey, BannerId, InvalidBannerId, SigningSecret, Token, TokenPlacement, UnknownOutcome,
-    webhook::NewExport,
+    ApiKey, BannerId, InvalidBannerId, SigningSecret, Store, TokenPlacement, UnknownOutcome, exports::Limits,
 };
-use abyssale_host::{Callback, CallbackSettings, Error, Mailbox, Switchboard};
+use abyssale_host::{Callback, CallbackSettings, Error, Office, office::Reception};
 
-use crate::{Client, ClientBuilder, Job, Listener, Receiver, drive::Mail};
+use crate::{Client, ClientBuilder, Job, Listener, Receiver, Resumed, drive::Doorbell};
 
 /// Carries out exports, as many at once as there are threads that ask for one.
 ///
-/// Cheap to clone. When the last clone is dropped, its listener stops.
+/// All of them keep to the account's request budget together. Cheap to clone. When the last clone is dropped, its
+/// listener stops, and what is not saved yet is saved.
 #[derive(Clone, Debug)]
 pub struct Exporter(Arc<Inner>);
 
@@ -24,19 +25,9 @@ pub struct Exporter(Arc<Inner>);
 struct Inner {
     client: Client,
     callback: Callback,
-    board: Arc<Switchboard<Post>>,
+    office: Arc<Office<Doorbell>>,
     receiver: Receiver,
     listener: Option<Listener>,
-}
-
-/// The sending end of a job's mailbox.
-#[derive(Clone, Debug)]
-pub(crate) struct Post(pub(crate) SyncSender<Mail>);
-
-impl Mailbox for Post {
-    fn post(&self, event: NewExport, token: Option<Token>) -> bool {
-        self.0.try_send((event, token)).is_ok()
-    }
 }
 
 impl Exporter {
@@ -54,6 +45,16 @@ impl Exporter {
         Ok(Job::new(self, self.0.callback.order(ids)?))
     }
 
+    /// The jobs that are in the [store](ExporterBuilder::store) and that nobody carries out, oldest first: those that an
+    /// earlier process has left, and those that were not carried out to their end in this one.
+    ///
+    /// They take their events already, and wait for nothing but to be carried out. Each is given once, and again only
+    /// after it was dropped. A record that no job can be made of is an [`Error::Record`] in between; it stays where it
+    /// is, and is told once.
+    pub fn resumed(&self) -> Vec<Result<Resumed<'_>, Error>> {
+        self.0.office.resume().into_iter().map(|claim| Ok(Resumed::new(self, claim?))).collect()
+    }
+
     /// What answers deliveries, to be mounted in a server of your own when there is no `listen`.
     pub fn receiver(&self) -> &Receiver {
         &self.0.receiver
@@ -69,8 +70,17 @@ impl Exporter {
         &self.0.client
     }
 
-    pub(crate) fn board(&self) -> &Switchboard<Post> {
-        &self.0.board
+    pub(crate) fn office(&self) -> &Office<Doorbell> {
+        &self.0.office
+    }
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        // What has been delivered is answered first, which takes a store.
+        drop(self.listener.take());
+        // A receiver may be mounted elsewhere for longer; the store is given back now.
+        self.office.close();
     }
 }
 
@@ -81,6 +91,17 @@ pub struct ExporterBuilder {
     client: ClientBuilder,
     callback: CallbackSettings,
     listen: Option<Listen>,
+    limits: Limits,
+    store: Option<NoDebug>,
+}
+
+/// A store need not be one that can be shown.
+struct NoDebug(Box<dyn Store>);
+
+impl fmt::Debug for NoDebug {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a store")
+    }
 }
 
 /// Where deliveries come in.
@@ -161,20 +182,35 @@ impl ExporterBuilder {
         self
     }
 
+    /// How much of everything there may be at once, such as `.limits(|limits| limits.requests_per_second = 5)`.
+    pub fn limits(mut self, change: impl FnOnce(&mut Limits)) -> Self {
+        change(&mut self.limits);
+        self
+    }
+
+    /// Keeps every job in a store from before its request on until its result was returned, so that a job that the
+    /// process does not see to its end is gone on with by the next one: see [`Exporter::resumed`].
+    ///
+    /// A delivery is then acknowledged once it is saved. A job whose result could not be returned any more is returned
+    /// again, with the same archive under the same name.
+    pub fn store(mut self, store: impl Store) -> Self {
+        self.store = Some(NoDebug(Box::new(store)));
+        self
+    }
+
     /// Checks the settings, and begins to listen.
     pub fn build(self) -> Result<Exporter, Error> {
         let client = self.client.build()?;
         let (callback, hook) = self.callback.check(self.listen.is_some())?;
-        let board = Arc::new(Switchboard::new());
-        let handler = Arc::clone(&board);
-        let receiver = Receiver::new(hook, move |now, delivery| {
-            abyssale_host::Handler::handle(&*handler, now, delivery)
-        });
+        let store = self.store.map(|NoDebug(store)| store);
+        let office = Office::open(Arc::clone(client.config()), self.limits, client.clock(), store)?;
+        let office = Arc::new(office);
+        let receiver = Receiver::new(hook, Reception(Arc::clone(&office)));
         let listener = match self.listen {
             Some(Listen::Address(address)) => Some(receiver.listen(address)?),
             Some(Listen::Socket(socket)) => Some(receiver.listen_on(socket)?),
             None => None,
         };
-        Ok(Exporter(Arc::new(Inner { client, callback, board, receiver, listener })))
+        Ok(Exporter(Arc::new(Inner { client, callback, office, receiver, listener })))
     }
 }

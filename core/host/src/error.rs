@@ -2,7 +2,10 @@
 
 use std::io;
 
-use abyssale_core::{Failure, InvalidOrder, ResponseError, Sent, http::InvalidUrl};
+use abyssale_core::{
+    Failure, InvalidOrder, JobId, ResponseError, RestoreError, Sent, StoreError, exports::AtCapacity,
+    http::InvalidUrl,
+};
 use thiserror::Error;
 
 use crate::{FileError, InvalidSetting, NoRandomness};
@@ -59,6 +62,26 @@ pub enum Error {
     /// The archive could not be stored, or is none.
     #[error(transparent)]
     File(#[from] FileError),
+    /// As many jobs are under way as there may be. Holds the order.
+    #[error(transparent)]
+    AtCapacity(#[from] AtCapacity),
+    /// The store cannot be read, or a job could not be saved in it; then nothing was asked for.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// No job can be made of what is in the store under this name. It is left there.
+    #[error("job {job} in the store: {source}")]
+    Record {
+        /// The job.
+        job: JobId,
+        /// What is wrong with it.
+        source: RestoreError,
+    },
+    /// There is no thread to look at the time and to save jobs.
+    #[error("no thread can be started: {0}")]
+    Clerk(io::Error),
+    /// The working directory, which a path is relative to, cannot be told.
+    #[error("the working directory cannot be told: {0}")]
+    WorkingDirectory(io::Error),
     /// The archive could not be unpacked.
     #[cfg(feature = "unpack")]
     #[error(transparent)]

@@ -1,6 +1,6 @@
 //! What both transports need of an operating system, so that neither repeats the other and core
 //! stays free of it: settings from the environment, a clock, randomness, files, and the
-//! switchboard that brings deliveries to the jobs that wait for them.
+//! office where the jobs of an exporter are administered and saved.
 //!
 //! There is no network in here. Most programs use `abyssale-blocking` or `abyssale-async`, which
 //! show everything of it that a user needs.
@@ -10,21 +10,27 @@ mod clock;
 mod error;
 mod fetch_only;
 mod file;
+mod handler;
+pub mod office;
 mod progress;
 mod settings;
-mod switchboard;
+mod store;
 mod token;
 #[cfg(feature = "unpack")]
 pub mod unpack;
 
+#[cfg(feature = "store")]
+pub use self::store::FileStore;
 pub use self::{
     callback::{Callback, CallbackSettings},
     clock::Clock,
     error::Error,
     fetch_only::fetch_only,
     file::{FileError, PartFile},
+    handler::{Answer, Handler},
+    office::Office,
     progress::{Observer, Progress},
     settings::{InvalidSetting, Settings},
-    switchboard::{Handler, Mailbox, Registration, Switchboard},
+    store::MemoryStore,
     token::{NoRandomness, random_token},
 };

@@ -343,6 +343,11 @@ impl Exports {
     pub fn take_changes(&mut self) -> Changes<'_> {
         Changes { exports: self }
     }
+
+    /// For who saves nothing: forgets what would have to be saved.
+    pub fn forget_changes(&mut self) {
+        self.changed.clear();
+    }
 }
 
 /// There are as many jobs as there may be. Holds the order, so that it is not lost.

@@ -1,0 +1,378 @@
+//! What is done and acknowledged is saved before, whatever the store does, and nobody's job is lost on the way.
+
+use std::{
+    collections::BTreeMap,
+    sync::mpsc::{Receiver, Sender, channel},
+    time::Duration,
+};
+
+use abyssale_core::{
+    ApiKey, CallId, Endpoint, Goal, Input, StoreError, Token, TokenPlacement, Write,
+    webhook::{Hook, Verifier},
+};
+
+use super::*;
+use crate::MemoryStore;
+
+/// Far longer than anything here takes; only a failing test meets it.
+const PATIENCE: Duration = Duration::from_secs(30);
+const ID: &str = "64238d01-d402-474b-8c2d-fbc957e9d290";
+
+impl Bell for Sender<()> {
+    fn ring(&self) {
+        let _nobody_waits = self.send(());
+    }
+}
+
+type TestOffice = Office<Sender<()>>;
+
+fn open(store: Option<Box<dyn Store>>) -> TestOffice {
+    let endpoint = Endpoint::new("https://api.example.com", ApiKey::new("key").unwrap()).unwrap();
+    Office::open(Arc::new(Config::new(endpoint)), Limits::default(), Clock::new(), store).unwrap()
+}
+
+fn token(n: u8) -> Token {
+    Token::from_random([n; 16])
+}
+
+fn order(n: u8) -> Order {
+    let order = Order::new([ID], "https://hooks.example.com/abyssale").unwrap();
+    order.with_token(token(n), TokenPlacement::PathSegment).unwrap()
+}
+
+fn delivery(n: u8) -> Delivery {
+    let body = format!(r#"{{"export_id":"e{n}","archive_url":"https://store.example.com/{n}.zip"}}"#);
+    let hook = Hook::new(Verifier::new([]).accept_unsigned()).token(None);
+    let mut delivery = hook.receive(Timestamp::default(), "POST", "/", &(), body.as_bytes()).unwrap();
+    delivery.token = Some(token(n));
+    delivery
+}
+
+impl TestOffice {
+    fn deliver(&self, n: u8) -> Reply {
+        self.handle(self.shared.clock.now(), delivery(n))
+    }
+}
+
+/// A job's thread.
+struct Worker<'o> {
+    seat: Seat<'o, Sender<()>>,
+    rung: Receiver<()>,
+}
+
+impl<'o> Worker<'o> {
+    fn submit(office: &'o TestOffice, order: Order) -> Self {
+        let (bell, rung) = channel();
+        Self { seat: office.submit(order, Some("banners.zip".into()), bell).unwrap(), rung }
+    }
+
+    fn go_on(claim: Claim<'o, Sender<()>>) -> Self {
+        let (bell, rung) = channel();
+        Self { seat: claim.go_on(bell), rung }
+    }
+
+    fn next(&self) -> Mail {
+        loop {
+            match self.seat.take() {
+                // Notices are nothing to be done.
+                Some(Mail::Output(Output::Notice(_))) => {}
+                Some(mail) => return mail,
+                None => self.rung.recv_timeout(PATIENCE).unwrap(),
+            }
+        }
+    }
+
+    fn is_idle(&self) -> bool {
+        let mail: Vec<_> = std::iter::from_fn(|| self.seat.take()).collect();
+        mail.iter().all(|mail| matches!(mail, Mail::Output(Output::Notice(_))))
+    }
+
+    fn call(&self) -> CallId {
+        match self.next() {
+            Mail::Output(Output::Call { call, .. }) => call,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn accept(&self, n: u8) {
+        let call = self.call();
+        let body = format!(r#"{{"export_id":"e{n}"}}"#);
+        self.seat.tell(Input::Response { call, status: 200, headers: &(), body: body.as_bytes() });
+    }
+
+    fn download(&self) -> CallId {
+        match self.next() {
+            Mail::Output(Output::Download { call, .. }) => call,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn done(self) {
+        match self.next() {
+            Mail::Output(Output::Done(Ok(_))) => self.seat.finish(),
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+/// A store that waits for leave before each write, and says what it was asked to write.
+struct Slow {
+    asked: Sender<BTreeMap<JobId, Write>>,
+    leave: Receiver<Result<(), StoreError>>,
+}
+
+impl Slow {
+    fn new() -> (Self, Receiver<BTreeMap<JobId, Write>>, Sender<Result<(), StoreError>>) {
+        let (asked, was_asked) = channel();
+        let (give, leave) = channel();
+        (Self { asked, leave }, was_asked, give)
+    }
+}
+
+impl Store for Slow {
+    fn load(&mut self) -> Result<Vec<(JobId, Vec<u8>)>, StoreError> {
+        Ok(Vec::new())
+    }
+
+    fn write(&mut self, batch: &[(JobId, Write)]) -> Result<(), StoreError> {
+        let _over = self.asked.send(batch.iter().cloned().collect());
+        self.leave.recv().unwrap_or_else(|_| Err(StoreError::refused("the test is over")))
+    }
+}
+
+fn full() -> Result<(), StoreError> {
+    Err(StoreError::refused("the disk is full"))
+}
+
+fn goes_all_the_way(office: &TestOffice) {
+    let worker = Worker::submit(office, order(1));
+    worker.accept(1);
+    assert_eq!(office.deliver(1), Reply::Acknowledged);
+    let call = worker.download();
+    worker.seat.tell(Input::Downloaded { call, bytes: 7 });
+    worker.done();
+    assert!(office.is_empty());
+    assert_eq!(office.deliver(1), Reply::Acknowledged, "a repetition");
+}
+
+#[test]
+fn a_job_goes_all_the_way_with_and_without_a_store() {
+    goes_all_the_way(&open(None));
+    let store = MemoryStore::new();
+    let office = open(Some(Box::new(store.clone())));
+    goes_all_the_way(&office);
+    office.close();
+    assert!(store.is_empty(), "{store:?}");
+}
+
+#[test]
+fn nothing_is_asked_for_before_it_is_saved() {
+    // Dropped last: it waits for its store, which waits for leave.
+    let office;
+    let (store, asked, leave) = Slow::new();
+    office = open(Some(Box::new(store)));
+    let worker = Worker::submit(&office, order(1));
+    assert_eq!(asked.recv_timeout(PATIENCE).unwrap().len(), 1);
+    assert!(worker.seat.take().is_none());
+    leave.send(Ok(())).unwrap();
+    worker.call();
+}
+
+#[test]
+fn what_happens_during_a_write_shares_the_next_one() {
+    // Dropped last: it waits for its store, which waits for leave.
+    let office;
+    let (store, asked, leave) = Slow::new();
+    office = open(Some(Box::new(store)));
+    let first = Worker::submit(&office, order(0));
+    asked.recv_timeout(PATIENCE).unwrap();
+    let others: Vec<_> = (1..10).map(|n| Worker::submit(&office, order(n))).collect();
+    leave.send(Ok(())).unwrap();
+    assert_eq!(asked.recv_timeout(PATIENCE).unwrap().len(), 9);
+    leave.send(Ok(())).unwrap();
+    for worker in others.iter().chain([&first]) {
+        worker.call();
+    }
+}
+
+#[test]
+fn a_delivery_is_acknowledged_once_it_is_saved_and_refused_if_it_is_not() {
+    // Dropped last: it waits for its store, which waits for leave.
+    let office;
+    let (store, asked, leave) = Slow::new();
+    office = open(Some(Box::new(store)));
+    let worker = Worker::submit(&office, order(1));
+    for _ in 0..2 {
+        leave.send(Ok(())).unwrap();
+    }
+    worker.accept(1);
+    for _ in 0..2 {
+        asked.recv_timeout(PATIENCE).unwrap();
+    }
+    let (sender, replies) = channel();
+    let deliver = || {
+        let sender = sender.clone();
+        let answer = Box::new(move |reply| drop(sender.send(reply)));
+        office.handle_later(office.shared.clock.now(), delivery(1), answer);
+    };
+    deliver();
+    assert_eq!(asked.recv_timeout(PATIENCE).unwrap().len(), 1);
+    assert!(replies.try_recv().is_err() && worker.is_idle());
+    leave.send(full()).unwrap();
+    assert_eq!(replies.recv_timeout(PATIENCE).unwrap(), Reply::Unavailable);
+    // It is tried again by itself, and a repetition that comes meanwhile waits for that.
+    deliver();
+    assert_eq!(asked.recv_timeout(PATIENCE).unwrap().len(), 1);
+    assert!(replies.try_recv().is_err() && worker.is_idle());
+    leave.send(Ok(())).unwrap();
+    worker.download();
+    // It came before that write or during it; if during, there is nothing left to write for it.
+    assert_eq!(replies.recv_timeout(PATIENCE).unwrap(), Reply::Acknowledged);
+}
+
+#[test]
+fn a_new_job_that_cannot_be_saved_is_given_up_and_was_never_asked_for() {
+    // Dropped last: it waits for its store, which waits for leave.
+    let office;
+    let (store, asked, leave) = Slow::new();
+    office = open(Some(Box::new(store)));
+    let worker = Worker::submit(&office, order(1));
+    leave.send(full()).unwrap();
+    asked.recv_timeout(PATIENCE).unwrap();
+    assert!(matches!(worker.next(), Mail::NotSaved(StoreError::Refused(_))));
+    drop(worker);
+    assert!(office.is_empty() && office.resume().is_empty());
+    assert_eq!(office.deliver(1), Reply::NotFound);
+    // The office goes on.
+    let next = Worker::submit(&office, order(2));
+    leave.send(Ok(())).unwrap();
+    next.call();
+}
+
+#[test]
+fn a_store_that_panics_is_one_that_refuses() {
+    struct Panics;
+    impl Store for Panics {
+        fn load(&mut self) -> Result<Vec<(JobId, Vec<u8>)>, StoreError> {
+            Ok(Vec::new())
+        }
+        fn write(&mut self, _: &[(JobId, Write)]) -> Result<(), StoreError> {
+            panic!("as a database does that finds its file damaged");
+        }
+    }
+    let office = open(Some(Box::new(Panics)));
+    assert!(matches!(Worker::submit(&office, order(1)).next(), Mail::NotSaved(_)));
+}
+
+#[test]
+fn a_job_that_nobody_carries_out_takes_its_event_and_is_gone_on_with() {
+    let store = MemoryStore::new();
+    let office = open(Some(Box::new(store.clone())));
+    let worker = Worker::submit(&office, order(1));
+    worker.accept(1);
+    drop(worker);
+    assert_eq!(office.deliver(1), Reply::Acknowledged);
+    let mut claims = office.resume();
+    assert!(office.resume().is_empty(), "each is given once");
+    let claim = claims.pop().unwrap().unwrap();
+    assert!(claim.target().unwrap().is_absolute());
+    drop((claim, claims));
+    // In another process.
+    drop(office);
+    let office = open(Some(Box::new(store.clone())));
+    assert_eq!(office.deliver(1), Reply::Acknowledged, "a repetition, though nobody carries it out yet");
+    let worker = Worker::go_on(office.resume().pop().unwrap().unwrap());
+    let call = worker.download();
+    worker.seat.tell(Input::Downloaded { call, bytes: 7 });
+    worker.done();
+    drop(office);
+    assert!(store.is_empty());
+}
+
+#[test]
+fn without_a_store_a_job_ends_with_its_seat() {
+    let office = open(None);
+    drop(Worker::submit(&office, order(1)));
+    assert!(office.is_empty());
+    assert_eq!(office.deliver(1), Reply::NotFound);
+}
+
+#[test]
+fn a_result_that_nobody_has_taken_is_given_again() {
+    let store = MemoryStore::new();
+    let office = open(Some(Box::new(store.clone())));
+    let worker = Worker::submit(&office, order(1).with_goal(Goal::Event));
+    worker.accept(1);
+    assert_eq!(office.deliver(1), Reply::Acknowledged);
+    // The process ends between the acknowledgement and the moment in which the event is taken.
+    drop(worker);
+    drop(office);
+    let office = open(Some(Box::new(store.clone())));
+    let worker = Worker::go_on(office.resume().pop().unwrap().unwrap());
+    worker.done();
+    drop(office);
+    assert!(store.is_empty());
+}
+
+#[test]
+fn a_job_that_is_cancelled_is_forgotten() {
+    let store = MemoryStore::new();
+    let office = open(Some(Box::new(store.clone())));
+    let worker = Worker::submit(&office, order(1));
+    worker.accept(1);
+    drop(worker);
+    office.resume().pop().unwrap().unwrap().cancel();
+    assert!(office.is_empty());
+    drop(office);
+    assert!(store.is_empty());
+}
+
+#[test]
+fn what_cannot_be_read_is_named_and_does_not_keep_the_others_back() {
+    let mut store = MemoryStore::new();
+    let office = open(Some(Box::new(store.clone())));
+    let worker = Worker::submit(&office, order(1));
+    worker.accept(1);
+    drop(worker);
+    drop(office);
+    let [damaged, newer] = [3, u64::MAX / 2].map(JobId::from_u64);
+    let broken = [(damaged, Write::Save(b"{".into())), (newer, Write::Save(br#"{"version":99}"#.into()))];
+    store.write(&broken).unwrap();
+    let office = open(Some(Box::new(store.clone())));
+    let found = office.resume();
+    let errors: Vec<_> = found.iter().filter_map(|claim| claim.as_ref().err()).collect();
+    assert!(
+        matches!(&errors[..], [
+            Error::Record { job: first, source: RestoreError::Damaged { .. } },
+            Error::Record { job: second, source: RestoreError::Newer { found: 99 } },
+        ] if (*first, *second) == (damaged, newer)),
+        "{errors:?}"
+    );
+    assert_eq!(found.len(), 3);
+    drop(found);
+    // A new job does not take the name of one that is there.
+    Worker::submit(&office, order(2)).call();
+    drop(office);
+    assert_eq!(store.len(), 4);
+}
+
+#[test]
+fn a_closed_office_takes_no_deliveries() {
+    let office = open(None);
+    let worker = Worker::submit(&office, order(1));
+    office.close();
+    assert_eq!(office.deliver(1), Reply::Unavailable);
+    drop(worker);
+}
+
+#[test]
+fn time_passes_without_anybody_looking() {
+    let endpoint = Endpoint::new("https://api.example.com", ApiKey::new("key").unwrap()).unwrap();
+    let mut config = Config::new(endpoint);
+    config.event_timeout = Duration::from_millis(20);
+    let office = TestOffice::open(Arc::new(config), Limits::default(), Clock::new(), None).unwrap();
+    let worker = Worker::submit(&office, order(1));
+    worker.accept(1);
+    let mail = worker.next();
+    assert!(matches!(mail, Mail::Output(Output::Done(Err(_)))), "{mail:?}");
+}
