@@ -4,14 +4,14 @@ use std::{
     future::Future,
     io,
     net::TcpListener,
-    path::Path,
+    path::{Path, PathBuf},
     pin::Pin,
     task::{Context, Poll},
     time::Duration,
 };
 
 use abyssale_core::{
-    ApiKey, ArchivePolicy, ExportId, Order, SigningSecret, SigningSecretState, TokenPlacement,
+    ApiKey, ArchivePolicy, ExportId, Order, SigningSecret, SigningSecretState, Store, TokenPlacement,
     UnknownOutcome, webhook::NewExport,
 };
 use abyssale_host::{
@@ -37,11 +37,18 @@ pub(crate) struct Setup {
     pub(crate) archive: ArchivePolicy,
     /// Hand in a client of the user's own.
     pub(crate) own_client: bool,
+    pub(crate) store: Option<Box<dyn Store>>,
 }
 
 pub(crate) struct Saved {
     pub(crate) bytes: u64,
     pub(crate) event: NewExport,
+}
+
+/// What came of a job that was resumed.
+pub(crate) enum Resumed {
+    Saved(Saved, PathBuf),
+    Event(NewExport),
 }
 
 /// What both transports can do.
@@ -58,7 +65,8 @@ pub(crate) trait Adapter: Sized + Send + Sync {
         observer: impl Observer + 'static,
     ) -> Result<Vec<Entry>, Error>;
     fn unpack_to(&self, ids: &[&str], path: &Path, folder: &Path) -> Result<Vec<Entry>, Error>;
-    fn wait(&self, ids: &[&str]) -> Result<NewExport, Error>;
+    fn wait(&self, ids: &[&str], observer: impl Observer) -> Result<NewExport, Error>;
+    fn resume(&self) -> Vec<Result<Resumed, Error>>;
     fn create_export(&self, order: &Order) -> Result<ExportId, Error>;
     fn download(&self, event: &NewExport, path: &Path) -> Result<u64, Error>;
     /// Downloads to a writer; what was written there is in `out`, whatever the result.
@@ -130,11 +138,21 @@ macro_rules! configured {
         if let Some(address) = $setup.listen {
             builder = builder.listen(address);
         }
+        if let Some(store) = $setup.store {
+            builder = builder.store(store);
+        }
         if let Some(secret) = $setup.secret {
             builder = builder.signing_secret(SigningSecret::new(secret).unwrap());
         }
         builder
     }};
+}
+
+/// And their archives do.
+macro_rules! saved {
+    ($archive:expr) => {
+        Saved { bytes: $archive.bytes(), event: $archive.event().clone() }
+    };
 }
 
 pub(crate) struct Blocking(abyssale_blocking::Exporter);
@@ -153,7 +171,7 @@ impl Adapter for Blocking {
 
     fn save(&self, ids: &[&str], path: &Path, observer: impl Observer) -> Result<Saved, Error> {
         let archive = self.0.export(ids.iter().copied())?.observe(observer).save_to(path)?;
-        Ok(Saved { bytes: archive.bytes(), event: archive.event().clone() })
+        Ok(saved!(archive))
     }
 
     fn unpack(
@@ -170,8 +188,19 @@ impl Adapter for Blocking {
         self.0.export(ids.iter().copied())?.save_to(path)?.unpack_into(folder)
     }
 
-    fn wait(&self, ids: &[&str]) -> Result<NewExport, Error> {
-        self.0.export(ids.iter().copied())?.wait()
+    fn wait(&self, ids: &[&str], observer: impl Observer) -> Result<NewExport, Error> {
+        self.0.export(ids.iter().copied())?.observe(observer).wait()
+    }
+
+    fn resume(&self) -> Vec<Result<Resumed, Error>> {
+        use abyssale_blocking::Outcome;
+        let carry_out = |job: Result<abyssale_blocking::Resumed<'_>, Error>| {
+            Ok(match job?.carry_out()? {
+                Outcome::Archive(archive) => Resumed::Saved(saved!(archive), archive.path().to_owned()),
+                Outcome::Event(event) => Resumed::Event(event),
+            })
+        };
+        self.0.resumed().into_iter().map(carry_out).collect()
     }
 
     fn create_export(&self, order: &Order) -> Result<ExportId, Error> {
@@ -242,7 +271,7 @@ impl Adapter for Async {
 
     fn save(&self, ids: &[&str], path: &Path, observer: impl Observer) -> Result<Saved, Error> {
         let archive = self.run(self.exporter.export(ids.iter().copied())?.observe(observer).save_to(path))?;
-        Ok(Saved { bytes: archive.bytes(), event: archive.event().clone() })
+        Ok(saved!(archive))
     }
 
     fn unpack(
@@ -263,8 +292,19 @@ impl Adapter for Async {
         })
     }
 
-    fn wait(&self, ids: &[&str]) -> Result<NewExport, Error> {
-        self.run(self.exporter.export(ids.iter().copied())?.wait())
+    fn wait(&self, ids: &[&str], observer: impl Observer) -> Result<NewExport, Error> {
+        self.run(self.exporter.export(ids.iter().copied())?.observe(observer).wait())
+    }
+
+    fn resume(&self) -> Vec<Result<Resumed, Error>> {
+        use abyssale_async::Outcome;
+        let carry_out = |job: Result<abyssale_async::Resumed<'_>, Error>| {
+            Ok(match self.run(job?.carry_out())? {
+                Outcome::Archive(archive) => Resumed::Saved(saved!(archive), archive.path().to_owned()),
+                Outcome::Event(event) => Resumed::Event(event),
+            })
+        };
+        self.exporter.resumed().into_iter().map(carry_out).collect()
     }
 
     fn create_export(&self, order: &Order) -> Result<ExportId, Error> {

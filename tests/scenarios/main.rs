@@ -8,6 +8,7 @@
 mod adapter;
 mod answers;
 mod downloads;
+mod durability;
 mod events;
 mod inputs;
 mod resuming;
@@ -70,6 +71,14 @@ scenarios! {
         waiting_alone_returns_the_event
         several_exports_at_once_get_their_own_archives
         an_unknown_address_and_a_wrong_token_are_not_found;
+    durability:
+        a_job_goes_on_after_a_crash_at_any_moment
+        a_request_that_may_have_been_sent_is_not_sent_again_after_a_crash
+        an_event_that_was_acknowledged_outlives_the_process
+        an_event_that_comes_while_nobody_is_there_comes_again
+        a_delivery_is_not_acknowledged_while_saving_fails
+        what_cannot_be_saved_is_not_asked_for
+        two_exporters_do_not_share_a_file;
     downloads:
         a_download_that_breaks_off_is_repeated
         a_download_that_stalls_is_repeated

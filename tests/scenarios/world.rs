@@ -64,6 +64,7 @@ pub(crate) fn setup(simulator: &Simulator) -> Setup {
         unknown_outcome: UnknownOutcome::AwaitEvent { grace: PATIENCE },
         archive: abyssale_core::ArchivePolicy::default(),
         own_client: false,
+        store: None,
     }
 }
 

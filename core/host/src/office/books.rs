@@ -29,16 +29,19 @@ pub(super) struct Books<B> {
 /// What is written at once, and what waits for it.
 pub(super) struct Batch<B> {
     /// `None` for a job that is to be removed.
-    changes: BTreeMap<JobId, Option<(Box<Snapshot>, Option<Arc<PathBuf>>)>>,
+    changes: BTreeMap<JobId, Option<Moved>>,
     outbox: Vec<(Arc<Desk<B>>, Mail)>,
     /// Told whether all is saved that was in the books when they came.
     waiting: Vec<Box<dyn FnOnce(bool) + Send>>,
 }
 
+/// A job as it stands, and where its archive goes.
+type Moved = (Box<Snapshot>, Option<Arc<PathBuf>>);
+
 impl<B: Bell> Books<B> {
     pub(super) fn new() -> Self {
         Self {
-            next: Batch::new(),
+            next: Batch::default(),
             is_writing: false,
             new: BTreeSet::new(),
             targets: BTreeMap::new(),
@@ -109,7 +112,7 @@ impl<B: Bell> Books<B> {
     /// Hands out what is to be written now; [`end`](Self::end) must follow.
     pub(super) fn begin(&mut self) -> Batch<B> {
         self.is_writing = true;
-        std::mem::replace(&mut self.next, Batch::new())
+        std::mem::take(&mut self.next)
     }
 
     /// Takes back what was written, or was not. Returns the new jobs that could not be saved.
@@ -154,17 +157,13 @@ impl<B: Bell> Books<B> {
 }
 
 impl<B> Batch<B> {
-    fn new() -> Self {
-        Self { changes: BTreeMap::new(), outbox: Vec::new(), waiting: Vec::new() }
-    }
-
     fn is_empty(&self) -> bool {
         self.changes.is_empty() && self.outbox.is_empty() && self.waiting.is_empty()
     }
 
     /// As the store wants it.
     pub(super) fn records(&self) -> Vec<(JobId, Write)> {
-        let write = |change: &Option<(Box<Snapshot>, Option<Arc<PathBuf>>)>| match change {
+        let write = |change: &Option<Moved>| match change {
             Some((snapshot, target)) => {
                 Write::Save(Record::write(target.as_deref().map(PathBuf::as_path), snapshot))
             }
@@ -176,7 +175,7 @@ impl<B> Batch<B> {
 
 impl<B> Default for Batch<B> {
     fn default() -> Self {
-        Self::new()
+        Self { changes: BTreeMap::new(), outbox: Vec::new(), waiting: Vec::new() }
     }
 }
 
