@@ -51,7 +51,7 @@ impl Lives {
     }
 
     /// An exporter that begins a job and ends, with everything, as soon as `moment` has come.
-    fn crash<A: Adapter>(&self, moment: impl Fn(Progress<'_>) -> bool + Send) {
+    fn crash<A: Adapter>(&self, moment: impl Fn(Progress<'_>) -> bool + Send + Sync) {
         let target = self.folder.path().join("banners.zip");
         crash(|observer| A::build(self.setup()).unwrap().save(&IDS, &target, observer).map(drop), moment);
         assert_eq!(self.store.len(), 1);
@@ -64,7 +64,7 @@ impl Lives {
 
 fn crash(
     job: impl FnOnce(&mut (dyn FnMut(Progress<'_>) + Send)) -> Result<(), Error>,
-    moment: impl Fn(Progress<'_>) -> bool + Send,
+    moment: impl Fn(Progress<'_>) -> bool + Send + Sync,
 ) {
     let mut observer = |progress: Progress<'_>| {
         if moment(progress) {

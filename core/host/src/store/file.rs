@@ -2,7 +2,7 @@
 
 use std::{
     fmt,
-    fs::{File, OpenOptions},
+    fs::{self, File, OpenOptions, TryLockError},
     io,
     path::{Path, PathBuf},
 };
@@ -79,37 +79,55 @@ impl fmt::Debug for FileStore {
 }
 
 fn open(path: &Path) -> Result<Database, StoreError> {
-    if !path.try_exists().map_err(StoreError::refused)? {
-        create(path).map_err(|error| describe(&error))?;
+    if !path.try_exists().map_err(StoreError::refused)?
+        && let Some(database) = create(path).map_err(|error| describe(&error))?
+    {
+        return Ok(database);
     }
     let file = private(path).map_err(StoreError::refused)?;
     database(file).map_err(|error| describe(&error.into()))
 }
 
-/// Makes the file whole under another name first: redb refuses one that it was killed in the middle of making.
-fn create(path: &Path) -> Result<(), redb::Error> {
-    let folder = path.parent().unwrap_or(Path::new("."));
-    // Readable for its owner only, which it stays.
-    let file = tempfile::NamedTempFile::new_in(folder)?;
-    let database = database(file.reopen()?)?;
+/// Makes the file whole under another name first: redb refuses one that it was killed in the middle of making. `None` if
+/// somebody else was faster.
+fn create(path: &Path) -> Result<Option<Database>, redb::Error> {
+    let mut unfinished = path.as_os_str().to_owned();
+    unfinished.push(".new");
+    let file = private(Path::new(&unfinished))?;
+    match file.try_lock() {
+        Ok(()) => {}
+        Err(TryLockError::WouldBlock) => return Err(redb::Error::DatabaseAlreadyOpen),
+        // redb does without locks where there are none, too.
+        Err(TryLockError::Error(error)) if error.kind() == io::ErrorKind::Unsupported => {}
+        Err(TryLockError::Error(error)) => return Err(error.into()),
+    }
+    // From here on nobody else makes it; but somebody may have, and then this may be theirs.
+    if path.try_exists()? {
+        return Ok(None);
+    }
+    if !fs::symlink_metadata(&unfinished)?.is_file() {
+        return Err(
+            io::Error::new(io::ErrorKind::AlreadyExists, "what is at its .new is no plain file").into()
+        );
+    }
+    file.set_len(0)?;
+    let database = database(file)?;
     let transaction = database.begin_write()?;
     transaction.open_table(JOBS)?;
     transaction.commit()?;
-    drop(database);
-    match file.persist_noclobber(path) {
-        Ok(_) => {}
-        // Somebody else was faster.
-        Err(error) if error.error.kind() == io::ErrorKind::AlreadyExists => {}
-        Err(error) => return Err(error.error.into()),
-    }
+    fs::rename(&unfinished, path)?;
     #[cfg(unix)]
-    File::open(folder)?.sync_all()?;
-    Ok(())
+    File::open(path.parent().unwrap_or(Path::new(".")))?.sync_all()?;
+    Ok(Some(database))
 }
 
-/// Opens it, and takes away what rights others may have been given to it.
+/// Opens it, or makes it, for its owner only: what rights others may have been given to it are taken away.
 fn private(path: &Path) -> io::Result<File> {
-    let file = OpenOptions::new().read(true).write(true).open(path)?;
+    let mut options = OpenOptions::new();
+    options.read(true).write(true).create(true).truncate(false);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    let file = options.open(path)?;
     #[cfg(unix)]
     {
         use std::os::unix::fs::PermissionsExt;
@@ -146,8 +164,6 @@ const CACHE: usize = 16 << 20;
 
 #[cfg(test)]
 mod tests {
-    use std::fs;
-
     use super::*;
 
     fn id(n: u64) -> JobId {
@@ -180,6 +196,18 @@ mod tests {
         assert_eq!(FileStore::open(&path).unwrap_err(), StoreError::InUse);
         drop(store);
         FileStore::open(&path).unwrap();
+    }
+
+    #[test]
+    fn one_that_was_killed_while_it_was_made_is_made_anew() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("jobs");
+        fs::write(folder.path().join("jobs.new"), [7; 8192]).unwrap();
+        let mut store = FileStore::open(&path).unwrap();
+        store.write(&[save(1, "a")]).unwrap();
+        drop(store);
+        assert_eq!(FileStore::open(&path).unwrap().load().unwrap().len(), 1);
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
     }
 
     #[test]
