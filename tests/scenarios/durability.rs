@@ -29,6 +29,7 @@ struct Lives {
     socket: TcpListener,
     store: MemoryStore,
     folder: tempfile::TempDir,
+    grace: Duration,
 }
 
 impl Lives {
@@ -38,6 +39,7 @@ impl Lives {
             socket: TcpListener::bind("127.0.0.1:0").unwrap(),
             store: MemoryStore::new(),
             folder: tempfile::tempdir().unwrap(),
+            grace: PATIENCE,
         }
     }
 
@@ -46,6 +48,7 @@ impl Lives {
             callback: Some(format!("http://{}/abyssale", self.socket.local_addr().unwrap())),
             socket: Some(self.socket.try_clone().unwrap()),
             store: Some(Box::new(self.store.clone())),
+            unknown_outcome: UnknownOutcome::AwaitEvent { grace: self.grace },
             ..setup(&self.simulator)
         }
     }
@@ -100,11 +103,9 @@ pub(crate) fn a_job_goes_on_after_a_crash_at_any_moment<A: Adapter>() {
 }
 
 pub(crate) fn a_request_that_may_have_been_sent_is_not_sent_again_after_a_crash<A: Adapter>() {
-    let lives = Lives::new(config(&[]));
+    let lives = Lives { grace: Duration::from_millis(200), ..Lives::new(config(&[])) };
     lives.crash::<A>(|progress| matches!(progress, Progress::Requesting));
-    let mut setup = lives.setup();
-    setup.unknown_outcome = UnknownOutcome::AwaitEvent { grace: Duration::from_millis(200) };
-    let next = A::build(setup).unwrap();
+    let next = A::build(lives.setup()).unwrap();
     let Some(Err(Error::Failure(failure))) = next.resume().pop() else { panic!() };
     assert_eq!(*failure, Failure::Unknown(UnknownCause::Interrupted));
     assert_eq!(lives.posts(), 0);
