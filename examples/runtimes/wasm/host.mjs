@@ -73,7 +73,7 @@ function store(call) {
       fs.closeSync(file);
       const [head, tail] = ends.map((end) => end.toString("latin1"));
       // It takes its name only once core has seen that it is an archive.
-      if (tell({ ends: { call, head, tail } }) !== 200) return fs.rmSync(`${target}.part`);
+      if (tell({ ends: { call, head, tail, len: received } }) !== 200) return fs.rmSync(`${target}.part`);
       fs.renameSync(`${target}.part`, target);
       tell({ downloaded: { call, bytes: received } });
     });

@@ -22,7 +22,7 @@ enum Told {
     Answered { call: CallId, status: u16, headers: Vec<(String, String)>, body: String },
     Unanswered { call: CallId, sent: bool, reason: String },
     Progress { call: CallId, received: u64 },
-    Ends { call: CallId, head: String, tail: String },
+    Ends { call: CallId, head: String, tail: String, len: u64 },
     Downloaded { call: CallId, bytes: u64 },
     Interrupted { call: CallId, reason: String },
     Request { method: String, target: String, headers: Vec<(String, String)>, body: String },
@@ -88,8 +88,9 @@ fn tell(job: &mut Option<Job>, now: Timestamp, wall: Timestamp, told: Told) -> R
         Told::Progress { call, received } => {
             export.handle(now, Input::Progress { call, received, total: None })
         }
-        Told::Ends { call, head, tail } => {
-            let Err(error) = archive::check_ends(&bytes(&head), &bytes(&tail)) else { return Ok(Some(200)) };
+        Told::Ends { call, head, tail, len } => {
+            let checked = archive::check_ends(&bytes(&head), &bytes(&tail), len);
+            let Err(error) = checked else { return Ok(Some(200)) };
             export.handle(now, Input::DownloadFailed { call, error: DownloadError::NotAnArchive(&error) })
         }
         Told::Downloaded { call, bytes } => export.handle(now, Input::Downloaded { call, bytes }),
