@@ -4,6 +4,8 @@
 //! The bytes are collected beside the target in `NAME.part`; what the rest needs to fit is in `NAME.part.json`. Both names
 //! can be guessed, so that the next process finds them; a lock keeps two downloads to one target from mixing.
 
+mod flush;
+
 use std::{
     ffi::OsString,
     fs::{self, File, Metadata, OpenOptions, TryLockError},
@@ -17,6 +19,8 @@ use abyssale_core::{
     export::DownloadError,
 };
 use thiserror::Error;
+
+use self::flush::Flusher;
 
 /// The file that a download is collected in, locked, until it takes the target's name.
 ///
@@ -34,6 +38,7 @@ pub struct PartFile {
     part: Option<Part>,
     /// The body that is being taken in.
     body: Option<Receive>,
+    flusher: Flusher,
     is_finished: bool,
 }
 
@@ -53,7 +58,8 @@ impl PartFile {
         // A state that cannot be read is as good as none.
         let part = read_bounded(&state_path).ok().and_then(|json| Part::from_json(&json));
         let target = target.to_owned();
-        Ok(Self { target, path, state_path, file, len, part, body: None, is_finished: false })
+        let flusher = Flusher::default();
+        Ok(Self { target, path, state_path, file, len, part, body: None, flusher, is_finished: false })
     }
 
     /// The same download, going on from what is there.
@@ -80,6 +86,7 @@ impl PartFile {
         let written = self.file.write_all(piece);
         // A piece that was written in part is there in part: the next one to look asks the file system.
         written.map_err(|source| self.storage(source))?;
+        self.flusher.wrote(&self.file, piece.len() as u64);
         self.len += piece.len() as u64;
         Ok(())
     }
@@ -137,6 +144,7 @@ impl PartFile {
     }
 
     fn publish(&mut self) -> io::Result<()> {
+        self.flusher.stop()?;
         self.file.sync_all()?;
         fs::rename(&self.path, &self.target)?;
         self.is_finished = true;

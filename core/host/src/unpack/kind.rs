@@ -3,8 +3,7 @@
 use std::{
     fmt,
     fs::File,
-    io::{self, Read as _},
-    path::Path,
+    io::{self, BufReader, Seek as _},
 };
 
 /// The kinds of asset that an export may hold (`PROTOCOL.md` §1).
@@ -47,18 +46,19 @@ impl fmt::Display for Kind {
     }
 }
 
-/// Looks into a file: its kind, and the width and height of an image.
-pub(super) fn look(path: &Path) -> io::Result<(Kind, Option<(usize, usize)>)> {
-    let mut head = Vec::new();
-    File::open(path)?.take(HEAD).read_to_end(&mut head)?;
-    let kind = kind(&head);
-    let is_image = matches!(kind, Kind::Avif | Kind::Gif | Kind::Jpeg | Kind::Png | Kind::Webp);
+/// The width and height of an image of this kind, which `file` has from its beginning on.
+pub(super) fn dimensions(kind: Kind, file: &mut File) -> io::Result<Option<(usize, usize)>> {
+    if !matches!(kind, Kind::Avif | Kind::Gif | Kind::Jpeg | Kind::Png | Kind::Webp) {
+        return Ok(None);
+    }
+    file.rewind()?;
     // A damaged image is still a file; it just has no size in pixels.
-    let size = if is_image { imagesize::size(path).ok() } else { None };
-    Ok((kind, size.map(|size| (size.width, size.height))))
+    let size = imagesize::reader_size(BufReader::new(file)).ok();
+    Ok(size.map(|size| (size.width, size.height)))
 }
 
-fn kind(head: &[u8]) -> Kind {
+/// What a file is that begins like this; 16 bytes are enough.
+pub(super) fn kind(head: &[u8]) -> Kind {
     let brand = head.get(4..12).and_then(|b| b.strip_prefix(b"ftyp"));
     match head {
         [0x89, b'P', b'N', b'G', b'\r', b'\n', 0x1a, b'\n', ..] => Kind::Png,
@@ -74,8 +74,6 @@ fn kind(head: &[u8]) -> Kind {
         },
     }
 }
-
-const HEAD: u64 = 16;
 
 #[cfg(test)]
 mod tests {

@@ -95,10 +95,9 @@ pub fn unpack(
         }
         folders.make(staged.parent().unwrap_or(staging.path()))?;
         let mut packed = zip.by_index(index).map_err(UnpackError::archive)?;
-        let bytes = write_entry(&mut packed, &staged, planned.room.min(left), &mut buffer)?;
-        left -= bytes;
-        let (kind, dimensions) =
-            kind::look(&staged).map_err(|source| UnpackError::storage(&staged, source))?;
+        let written = write_entry(&mut packed, &staged, planned.room.min(left), &mut buffer)?;
+        left -= written.bytes;
+        let Written { bytes, kind, dimensions } = written;
         let entry = Entry { name: planned.name, path: folder.join(&planned.path), bytes, kind, dimensions };
         observer.observe(Progress::Unpacked { entry: &entry, number: index + 1, of });
         entries.push(entry);
@@ -111,28 +110,55 @@ pub fn unpack(
     Ok(entries)
 }
 
-/// Copies an entry to a new file and returns its size. Its checksum is compared on the way.
+/// What came of an entry.
+struct Written {
+    bytes: u64,
+    kind: Kind,
+    dimensions: Option<(usize, usize)>,
+}
+
+/// Copies an entry to a new file. Its checksum is compared on the way.
 fn write_entry(
     packed: &mut impl Read,
     staged: &Path,
     room: u64,
     buffer: &mut [u8],
-) -> Result<u64, UnpackError> {
+) -> Result<Written, UnpackError> {
     let storage = |source| UnpackError::storage(staged, source);
-    let mut file = File::create_new(staged).map_err(storage)?;
-    let mut bytes = 0u64;
+    let mut file = File::options().read(true).write(true).create_new(true).open(staged).map_err(storage)?;
+    let (mut bytes, mut kind) = (0u64, Kind::Other);
     loop {
-        // Reading and writing fail for different reasons, so `io::copy` would say too little.
-        let read =
-            packed.read(buffer).map_err(|source| UnpackError::Archive { reason: source.to_string() })?;
-        let Some(piece) = buffer.get(..read).filter(|piece| !piece.is_empty()) else { break };
-        bytes += read as u64;
+        let piece =
+            fill(packed, buffer).map_err(|source| UnpackError::Archive { reason: source.to_string() })?;
+        if bytes == 0 {
+            kind = kind::kind(piece);
+        }
+        bytes += piece.len() as u64;
         if bytes > room {
             return Err(UnpackError::TooLarge { what: "an entry unpacks to more than is allowed" });
         }
         file.write_all(piece).map_err(storage)?;
+        if piece.len() < BUFFER {
+            break;
+        }
     }
-    Ok(bytes)
+    let dimensions = kind::dimensions(kind, &mut file).map_err(storage)?;
+    Ok(Written { bytes, kind, dimensions })
+}
+
+/// Reads until the buffer is full or nothing more comes. Reading and writing fail for different reasons, so `io::copy`
+/// would say too little.
+fn fill<'b>(packed: &mut impl Read, buffer: &'b mut [u8]) -> io::Result<&'b [u8]> {
+    let mut len = 0;
+    while let Some(rest) = buffer.get_mut(len..).filter(|rest| !rest.is_empty()) {
+        match packed.read(rest) {
+            Ok(0) => break,
+            Ok(read) => len += read,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(buffer.get(..len).unwrap_or_default())
 }
 
 /// The folders that were made so far, so that none is asked for twice.
