@@ -190,10 +190,10 @@ impl ClientBuilder {
 
     /// A hyper client of your own, for a proxy or for certificates of your own.
     ///
-    /// Time-outs, redirects and the size of answers are ours all the same. What is yours then: a fresh
-    /// connection for each request (`pool_max_idle_per_host(0)`; without it, a connection that dies under a
-    /// request makes its outcome unknown), and where a download's name leads: the addresses behind it
-    /// are not looked at.
+    /// Time-outs, redirects and the size of answers are ours all the same, and our connections do not stay in its
+    /// pool. What is yours then: that no connection of other requests of yours is found there (with
+    /// `pool_max_idle_per_host(0)`; one that dies under a request makes its outcome unknown), and where a download's
+    /// name leads: the addresses behind it are not looked at.
     pub fn http_client<C>(mut self, client: legacy::Client<C, Full<Bytes>>) -> Self
     where
         C: Connect + Clone + Send + Sync + 'static,

@@ -98,6 +98,8 @@ pub(crate) async fn begin(
         .try_into()
         .map_err(|error: http::Error| NoAnswer { sent: Sent::Never, reason: error.to_string() })?;
     let mut request = request.map(|body| Full::new(body.into()));
+    // A user's client may have a pool: nothing of ours is to be found in it by the next request.
+    request.headers_mut().insert(http::header::CONNECTION, http::HeaderValue::from_static("close"));
     // Told of the connection just before the request goes out on it: the one moment that divides what was certainly
     // not sent from what may have been, whatever went wrong.
     let watched = capture_connection(&mut request);
