@@ -1,11 +1,16 @@
 //! What reading an error body allocates: few pieces for a real one, and for any body whatever no
-//! more than four times its size.
+//! more than four times its size. And what a job takes that waits among many.
 
 #[allow(dead_code, reason = "the benchmarks use the rest")]
 #[path = "../core/benches/bodies/mod.rs"]
 mod bodies;
 
-use abyssale_core::{ApiError, validation};
+use std::sync::Arc;
+
+use abyssale_core::{
+    ApiError, ApiKey, Config, Disposition, Endpoint, Exports, Input, Order, Output, Timestamp, Token,
+    TokenPlacement, exports::Limits, validation,
+};
 use allocation_counter::AllocationInfo;
 use bodies::{Body, DOCUMENTED};
 
@@ -35,6 +40,38 @@ fn no_body_takes_more_than_four_times_its_size() {
             assert_eq!(counted.bytes_current, 0, "{name}");
         }
     }
+}
+
+#[test]
+fn a_job_that_waits_takes_no_more_than_600_bytes() {
+    // Just past the size at which a table has been doubled, which is when it is emptiest.
+    const JOBS: usize = 15_000;
+    let endpoint = Endpoint::new("https://api.abyssale.com", ApiKey::new("key").unwrap()).unwrap();
+    let mut limits = Limits::default();
+    (limits.calls, limits.requests_per_second) = (JOBS, u32::MAX);
+    let now = Timestamp::from_secs(1_755_561_234);
+    let mut exports = Exports::new(Arc::new(Config::new(endpoint)), limits);
+    let counted = counted(|| {
+        for nth in 0..JOBS {
+            let order =
+                Order::new(["64238d01-d402-474b-8c2d-fbc957e9d290"], "https://hooks.example.com/abyssale");
+            let mut token = [7; 16];
+            token[..8].copy_from_slice(&nth.to_le_bytes());
+            let order = order.unwrap().with_token(Token::from_random(token), TokenPlacement::PathSegment);
+            let job = exports.submit(now, order.unwrap()).unwrap();
+            let Some((_, Output::Call { call, .. })) = exports.poll_output() else { panic!() };
+            let body = format!(r#"{{"export_id":"{nth:08x}-2656-455c-afd7-66d5ed3dd581"}}"#);
+            let accepted = Input::Response { call, status: 200, headers: &(), body: body.as_bytes() };
+            assert_eq!(exports.handle(now, job, accepted), Disposition::Accepted);
+            assert!(matches!(exports.poll_output(), Some((_, Output::Notice(_)))));
+            assert!(exports.poll_output().is_none());
+            assert!(exports.take_changes().count() == 1);
+        }
+    });
+    let each = counted.bytes_current / i64::try_from(JOBS).unwrap();
+    println!("{each} bytes a job");
+    assert!(each <= 600, "{each} bytes a job");
+    assert_eq!(exports.len(), JOBS);
 }
 
 fn counted(run: impl FnOnce()) -> AllocationInfo {

@@ -21,12 +21,14 @@
 //!
 //! # Cost
 //!
-//! A job that waits costs nothing but memory: timers, turns and routes are ordered sets and maps, so every call takes
-//! time that grows with the logarithm of the number of jobs, and with nothing a peer can choose.
+//! A job that waits costs nothing but memory, some 530 bytes: jobs and their tokens stand in tables, timers and turns in
+//! ordered sets, so every call takes time that grows with the logarithm of the number of jobs at most, and with nothing
+//! a peer can choose. (The call that outgrows a table moves it, once each time that the number of jobs doubles.)
 
 mod budget;
 mod changes;
 mod routes;
+mod table;
 mod turns;
 
 #[cfg(test)]
@@ -34,7 +36,7 @@ mod tests;
 
 use alloc::{
     boxed::Box,
-    collections::{BTreeMap, BTreeSet, VecDeque},
+    collections::{BTreeSet, VecDeque},
     sync::Arc,
 };
 use core::{fmt, time::Duration};
@@ -44,6 +46,7 @@ use thiserror::Error;
 
 use self::{
     budget::Budget,
+    table::Table,
     turns::{Gate, Ticket, learn},
 };
 use crate::{
@@ -103,8 +106,8 @@ impl Default for Limits {
 pub struct Exports {
     config: Arc<Config>,
     limits: Limits,
-    jobs: BTreeMap<JobId, Box<Job>>,
-    /// When each job wants to be told the time. At most one entry a job.
+    jobs: Table<JobId, Box<Job>>,
+    /// When each job wants to be told the time, or earlier. At most two entries a job.
     timers: BTreeSet<(Timestamp, JobId)>,
     /// Jobs that may have something to say, each at most once.
     ready: VecDeque<JobId>,
@@ -120,7 +123,11 @@ pub struct Exports {
 #[derive(Clone, Debug)]
 struct Job {
     export: Export,
+    /// Its entry in `timers` that comes first, not later than its time is up. A time that is put off, as that of a
+    /// download is with every piece, is looked at again when the entry comes.
     timer: Option<Timestamp>,
+    /// Another entry of it, if its time was brought forward: it costs less to wait for it than to look for it.
+    later_timer: Option<Timestamp>,
     /// Where it waits for its turn to send.
     gate: Option<(Attempt, Ticket)>,
     /// Whether it stands in `ready`.
@@ -132,6 +139,14 @@ struct Job {
     name: Option<ExportId>,
     /// Whether nobody carries it out at present.
     held: bool,
+}
+
+impl Job {
+    /// When it must be told the time. The time of a request begins when it is given to be sent.
+    fn time_is_up(&self) -> Option<Timestamp> {
+        let has_time = !self.held && self.export.attempt_to_come().is_none();
+        self.export.poll_timeout().filter(|_| has_time)
+    }
 }
 
 /// What the store knows of a job.
@@ -153,7 +168,7 @@ impl Exports {
         Self {
             config,
             limits,
-            jobs: BTreeMap::new(),
+            jobs: Table::default(),
             timers: BTreeSet::new(),
             ready: VecDeque::new(),
             gates: [Gate::default(), Gate::default()],
@@ -260,11 +275,18 @@ impl Exports {
                 break;
             }
             self.timers.pop_first();
-            if let Some(job) = self.jobs.get_mut(&id) {
-                job.timer = None;
-                let _ticked = job.export.handle(self.now, Input::Tick);
+            let Some(job) = self.jobs.get_mut(&id) else { continue };
+            if job.timer == Some(at) {
+                job.timer = job.later_timer.take();
+            } else {
+                job.later_timer = None;
             }
-            self.settle(id);
+            if job.time_is_up().is_some_and(|time| time <= self.now) {
+                let _ticked = job.export.handle(self.now, Input::Tick);
+                self.settle(id);
+            } else {
+                self.set_timer(id);
+            }
         }
     }
 
@@ -371,8 +393,9 @@ impl Exports {
 
     fn insert(&mut self, id: JobId, export: Export, stored: Stored) {
         self.routes.add(export.order().token(), id);
-        let (timer, gate, under_way, name) = (None, None, None, None);
-        let job = Job { export, timer, gate, is_ready: false, under_way, stored, name, held: false };
+        let (timer, later_timer, gate, under_way, name) = (None, None, None, None, None);
+        let (is_ready, held) = (false, false);
+        let job = Job { export, timer, later_timer, gate, is_ready, under_way, stored, name, held };
         self.jobs.insert(id, Box::new(job));
         self.settle(id);
     }
@@ -415,6 +438,10 @@ impl Exports {
                 }
             }
             job.held = held;
+            // Who is held must not be woken up for, and whose time was moved has another.
+            for at in [job.timer.take(), job.later_timer.take()].into_iter().flatten() {
+                self.timers.remove(&(at, id));
+            }
             self.settle(id);
         }
         true
@@ -432,16 +459,6 @@ impl Exports {
             attempt.gate(&mut self.gates).waiting.remove(&ticket);
             job.gate = None;
         }
-        // The time of a request begins when it is given to be sent.
-        let has_time = !job.held && job.export.attempt_to_come().is_none();
-        let timer = job.export.poll_timeout().filter(|_| has_time);
-        if job.timer != timer {
-            if let Some(old) = job.timer.take() {
-                self.timers.remove(&(old, id));
-            }
-            self.timers.extend(timer.map(|at| (at, id)));
-            job.timer = timer;
-        }
         // What is to be aborted is under way until whoever carries it out is told.
         if let Some(attempt) = job.under_way
             && job.export.attempt_under_way() != Some(attempt)
@@ -455,6 +472,8 @@ impl Exports {
             job.is_ready = true;
             self.ready.push_back(id);
         }
+        self.set_timer(id);
+        let Some(job) = self.jobs.get_mut(&id) else { return };
         if job.name.is_none()
             && job.export.order().token().is_none()
             && let Some(export_id) = job.export.export_id()
@@ -469,9 +488,22 @@ impl Exports {
         }
     }
 
+    fn set_timer(&mut self, id: JobId) {
+        let Some(job) = self.jobs.get_mut(&id) else { return };
+        let Some(time) = job.time_is_up() else { return };
+        if job.timer.is_none_or(|timer| time < timer) {
+            self.timers.insert((time, id));
+            if let Some(later) = job.timer.replace(time)
+                && let Some(between) = job.later_timer.replace(later)
+            {
+                self.timers.remove(&(between, id));
+            }
+        }
+    }
+
     fn remove(&mut self, id: JobId) {
         let Some(job) = self.jobs.remove(&id) else { return };
-        if let Some(at) = job.timer {
+        for at in [job.timer, job.later_timer].into_iter().flatten() {
             self.timers.remove(&(at, id));
         }
         if let Some(attempt) = job.under_way {

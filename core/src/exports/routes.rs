@@ -1,6 +1,6 @@
 //! From a delivery to the job that it belongs to, by token and by export id.
 //!
-//! Holds handles of jobs, not jobs. Its maps are ordered, so that nobody who chooses the keys can
+//! Holds handles of jobs, not jobs. What peers name is in ordered maps, so that nobody who chooses the keys can
 //! slow it down, and tokens are looked up by their digest, so that the time of a look-up tells
 //! nothing about a token.
 
@@ -9,6 +9,7 @@ use core::time::Duration;
 
 use sha2::{Digest, Sha256};
 
+use super::table::Table;
 use crate::{
     ExportId, Timestamp, Token,
     webhook::{Delivery, Event, NewExport},
@@ -20,7 +21,7 @@ use crate::{
 /// registered under its export id once that is known; an event that comes earlier waits in a pen.
 #[derive(Clone, Debug)]
 pub struct Routes<J> {
-    by_token: BTreeMap<Key, J>,
+    by_token: Table<Key, J>,
     by_export: BTreeMap<ExportId, J>,
     /// How many jobs without a token still wait for the answer that tells their export id.
     nameless: usize,
@@ -48,7 +49,7 @@ impl<J: Clone> Routes<J> {
     /// No jobs.
     pub fn new() -> Self {
         Self {
-            by_token: BTreeMap::new(),
+            by_token: Table::default(),
             by_export: BTreeMap::new(),
             nameless: 0,
             early: VecDeque::new(),

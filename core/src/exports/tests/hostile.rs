@@ -91,15 +91,13 @@ fn a_flood_of_contradictions_neither_grows_the_gate_nor_costs_a_job_its_turn() {
 #[test]
 fn a_job_that_waits_for_its_turn_has_no_timer() {
     let mut bench = Bench::new(Limits { calls: 1, ..wide() });
-    for n in 0..100 {
-        bench.exports.submit(START, order(n)).unwrap();
-    }
+    let jobs: Vec<_> = (0..100).map(|n| bench.exports.submit(START, order(n)).unwrap()).collect();
     let (job, call) = bench.sent()[0];
     assert_eq!(bench.exports.timers.len(), 1, "that of the call");
     bench.pass(29_000);
     bench.accept(job, call, "e");
     // Neither an input nor its turn finds it late.
-    let waiting = bench.exports.jobs.keys().nth(1).copied().unwrap();
+    let waiting = jobs[1];
     bench.pass(20_000);
     let stale = Input::CallFailed { call, sent: crate::Sent::Never, reason: "refused" };
     assert_eq!(bench.exports.handle(bench.now, waiting, stale), Disposition::Stale);
@@ -281,4 +279,49 @@ fn jobs_of_a_clock_that_was_ahead_go_on_at_once() {
         "{done:?}"
     );
     assert!(right.exports.get(job).is_none());
+}
+
+#[test]
+fn a_time_that_is_put_off_or_brought_forward_adds_no_more_than_one_timer() {
+    let (mut bench, downloads) = at_the_downloads(wide(), 1);
+    let (job, call) = downloads[0];
+    for received in 0..100 {
+        bench.pass(20_000);
+        let progress = Input::Progress { call, received, total: None };
+        assert_eq!(bench.exports.handle(bench.now, job, progress), Disposition::Accepted);
+        assert!(bench.exports.timers.len() <= 2, "{:?}", bench.exports.timers);
+        assert!(bench.exports.poll_timeout() > Some(bench.now));
+    }
+    // Its time is up half a minute after the last sign of life, and not before.
+    bench.pass(29_999);
+    assert!(bench.exports.poll_output().is_none());
+    bench.pass(1);
+    assert!(matches!(bench.exports.poll_output(), Some((_, Output::Abort(aborted))) if aborted == call));
+    assert_eq!(bench.exports.handle(bench.now, job, Input::Cancel), Disposition::Accepted);
+    let _ = core::iter::from_fn(|| bench.exports.poll_output()).count();
+    assert!(bench.exports.timers.is_empty());
+}
+
+#[test]
+fn the_services_window_is_told_by_the_services_clock() {
+    let mut bench = Bench::new(wide());
+    for n in 0..3 {
+        bench.exports.submit(START, order(n)).unwrap();
+    }
+    let calls = bench.sent();
+    // Its clock is an hour ahead, and its window ends in five seconds.
+    let headers = [
+        ("x-ratelimit-remaining", "0"),
+        ("x-ratelimit-reset", "1755564839"),
+        ("date", "Tue, 19 Aug 2025 00:53:54 GMT"),
+    ];
+    let (job, call) = calls[0];
+    let body = br#"{"export_id":"e"}"#;
+    let accepted = Input::Response { call, status: 200, headers: &headers.as_slice(), body };
+    assert_eq!(bench.exports.handle(START, job, accepted), Disposition::Accepted);
+    bench.exports.submit(START, order(3)).unwrap();
+    assert!(bench.sent().is_empty());
+    assert_eq!(bench.exports.poll_timeout(), Some(START.saturating_add(Duration::from_secs(5))));
+    bench.pass(5000);
+    assert_eq!(bench.sent().len(), 1);
 }
