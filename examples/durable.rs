@@ -61,7 +61,7 @@ fn run() -> Result<(), AnyError> {
             let target = target(id);
             scope.spawn(move || exporter.export([id.as_str()])?.save_to(target).map(drop))
         }));
-        let results = threads.into_iter().map(|thread| thread.join());
+        let results = threads.into_iter().map(thread::ScopedJoinHandle::join);
         // A thread that panicked has said so.
         let failures = results.filter_map(|result| match result {
             Ok(Ok(())) => None,

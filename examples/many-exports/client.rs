@@ -27,10 +27,11 @@ pub(crate) fn run(transport: &str, options: &Options) -> Result<(), AnyError> {
     let started = Instant::now();
     let latencies = match transport {
         "blocking" => blocking(folder.path(), options, &bar)?,
-        _ => {
+        "async" => {
             let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
             runtime.block_on(asynchronous(folder.path(), options, &bar))?
         }
+        other => return Err(format!("there is no transport {other}").into()),
     };
     let took = started.elapsed();
     bar.finish_and_clear();

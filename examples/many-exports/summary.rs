@@ -23,13 +23,13 @@ impl Summary {
 
     pub(crate) fn print(&self) -> io::Result<()> {
         let count = self.latencies.len();
-        let rate = count as f64 / self.took.as_secs_f64();
+        let rate = count as u128 * 1000 / self.took.as_millis().max(1);
         let [median, most, nearly_all, all] = [50, 95, 99, 100].map(|percent| self.percentile(percent));
         let memory = peak_memory().map_or("unknown".into(), |bytes| HumanBytes(bytes).to_string());
         let mut out = io::stdout().lock();
         writeln!(
             out,
-            "{:9}  {} exports in {:.1} s: {rate:.0} a second",
+            "{:9}  {} exports in {:.1} s: {rate} a second",
             self.transport,
             HumanCount(count as u64),
             self.took.as_secs_f64()
