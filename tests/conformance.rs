@@ -115,6 +115,7 @@ impl Client for AsyncClient {
     }
 }
 
+#[expect(clippy::unnecessary_box_returns, reason = "it is what the suite's traits return")]
 fn failure(error: Error) -> Box<Failure> {
     match error {
         Error::Failure(failure) => failure,

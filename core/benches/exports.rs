@@ -1,6 +1,7 @@
 //! What many jobs cost: memory for each that waits, and time for an event, a response and a timer with a million
 //! others beside it, as against a thousand. Prints ratios; asserts nothing. What it printed last, and where, is in
 //! `README.md`.
+#![allow(clippy::disallowed_types, reason = "it measures time")]
 #![allow(clippy::print_stdout, clippy::unwrap_used, reason = "it is what a benchmark is for")]
 
 use std::{

@@ -32,8 +32,16 @@ pub struct Attempt {
 
 #[derive(Debug)]
 enum Kind {
-    Call { request: Request, deadline: Instant },
-    Download { transfer: Box<Transfer>, file: Option<PartFile>, receive: Option<Receive>, stall: Duration },
+    Call {
+        request: Request,
+        deadline: Instant,
+    },
+    Download {
+        transfer: Box<Transfer>,
+        file: Option<Box<PartFile>>,
+        receive: Option<Receive>,
+        stall: Duration,
+    },
 }
 
 #[derive(Debug)]
@@ -115,7 +123,15 @@ impl Attempt {
                 if let Ok(file) = &file {
                     transfer = file.resumed(transfer);
                 }
-                (call, Kind::Download { transfer: Box::new(transfer), file: file.ok(), receive: None, stall })
+                (
+                    call,
+                    Kind::Download {
+                        transfer: Box::new(transfer),
+                        file: file.ok().map(Box::new),
+                        receive: None,
+                        stall,
+                    },
+                )
             }
             _ => return None,
         };

@@ -117,12 +117,15 @@ impl<'o> Worker<'o> {
 
 /// A store that waits for leave before each write, and says what it was asked to write.
 struct Slow {
-    asked: Sender<BTreeMap<JobId, Write>>,
-    leave: Receiver<Result<(), StoreError>>,
+    asked: Sender<Batch>,
+    leave: Receiver<Written>,
 }
 
+type Batch = BTreeMap<JobId, Write>;
+type Written = Result<(), StoreError>;
+
 impl Slow {
-    fn new() -> (Self, Receiver<BTreeMap<JobId, Write>>, Sender<Result<(), StoreError>>) {
+    fn new() -> (Self, Receiver<Batch>, Sender<Written>) {
         let (asked, was_asked) = channel();
         let (give, leave) = channel();
         (Self { asked, leave }, was_asked, give)
