@@ -38,7 +38,6 @@ mod resolver;
 mod send;
 mod service;
 mod sink;
-mod strict;
 mod tls;
 mod writer;
 
@@ -55,9 +54,10 @@ pub use abyssale_core as core;
 pub use abyssale_core::{Store, StoreError, exports::Limits};
 #[cfg(feature = "store")]
 pub use abyssale_host::FileStore;
+pub use abyssale_host::server::{ListenerSettings, TlsFiles};
 #[cfg(feature = "unpack")]
 pub use abyssale_host::unpack;
-pub use abyssale_host::{Error, Handler, InvalidSetting, MemoryStore, Observer, Progress};
+pub use abyssale_host::{Counts, Error, Handler, InvalidSetting, MemoryStore, Observer, Progress};
 
 /// The README's example, compiled.
 #[cfg(doctest)]

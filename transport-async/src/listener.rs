@@ -1,136 +1,206 @@
-//! A small HTTP/1.1 server for deliveries, on hyper: a bounded number of connections, a deadline on everything, and
-//! one request a connection, so that nothing can hide behind another.
+//! A small HTTP/1.1 server for deliveries: the socket and the tasks around the [`Conversation`] that both transports
+//! share.
 
-use std::{convert::Infallible, net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    future::{pending, ready},
+    io,
+    net::SocketAddr,
+    pin::pin,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
-use abyssale_host::Error;
-use bytes::Bytes;
-use http::{Request, Response, header};
-use http_body_util::{BodyExt as _, Full};
-use hyper::{body::Incoming, server::conn::http1, service::service_fn};
-use hyper_util::{
-    rt::{TokioIo, TokioTimer},
-    server::graceful::GracefulShutdown,
+use abyssale_core::http1::Head;
+use abyssale_host::{
+    Error,
+    server::{Conversation, ListenerSettings, Place, Places, Step, Tls},
 };
 use tokio::{
-    net::TcpListener,
-    sync::{Semaphore, oneshot},
-    task::JoinSet,
-    time::{sleep, timeout},
+    io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _},
+    net::{TcpListener, TcpStream},
+    sync::{Notify, watch},
+    task::{JoinHandle, JoinSet},
+    time::{sleep, sleep_until, timeout, timeout_at},
 };
+use tokio_rustls::TlsAcceptor;
 
-use crate::{
-    Receiver,
-    service::{answer, receive},
-    strict::is_unambiguous,
-};
+use crate::{Receiver, tls::provider};
 
-/// Listens for deliveries until it is dropped.
+/// Listens for deliveries until it is shut down or dropped.
 ///
-/// Dropping it stops accepting at once; the deliveries that have begun are answered in the background.
+/// Dropping it stops accepting at once; the requests that have begun are answered in the background, for which the
+/// runtime has to live on. [`shutdown`](Self::shutdown) waits for them.
 #[derive(Debug)]
 pub struct Listener {
     address: SocketAddr,
     /// Dropped with the listener, which ends its task.
-    _stop: oneshot::Sender<Infallible>,
+    stop: watch::Sender<()>,
+    task: JoinHandle<()>,
 }
 
 impl Listener {
-    pub(crate) fn start(listener: TcpListener, receiver: Receiver) -> Result<Self, Error> {
-        let local = listener.local_addr().map_err(|source| Error::listen("the socket", source))?;
-        let (stop, stopped) = oneshot::channel();
-        tokio::spawn(accept(listener, receiver, stopped));
-        Ok(Self { address: local, _stop: stop })
+    pub(crate) fn start(
+        listener: TcpListener,
+        receiver: Receiver,
+        settings: &ListenerSettings,
+    ) -> Result<Self, Error> {
+        let address = listener.local_addr().map_err(|source| Error::listen("the socket", source))?;
+        let tls = settings.tls.clone().map(|files| Tls::open(files, provider())).transpose()?;
+        let (stop, stopping) = watch::channel(());
+        let places = Places::new(settings, receiver.counters());
+        let settings = Arc::new(settings.clone());
+        let tls = tls.map(|tls| TlsAcceptor::from(tls.config()));
+        let task = tokio::spawn(accept(listener, places, Server { receiver, settings, tls, stopping }));
+        Ok(Self { address, stop, task })
     }
 
     /// Where it listens; tells the port if it was told to take any.
     pub fn local_addr(&self) -> SocketAddr {
         self.address
     }
+
+    /// Accepts no more, answers every request that has begun, and waits for that: as long as the settings allow.
+    /// Connections between two requests are closed.
+    pub async fn shutdown(self) {
+        let Self { stop, task, .. } = self;
+        drop(stop);
+        // It fails only where the runtime itself is ending.
+        let _ended = task.await;
+    }
 }
 
-async fn accept(listener: TcpListener, receiver: Receiver, mut stopped: oneshot::Receiver<Infallible>) {
-    let mut server = http1::Builder::new();
-    server
-        .timer(TokioTimer::new())
-        .header_read_timeout(HEAD)
-        .max_buf_size(MAX_HEAD)
-        .max_headers(MAX_FIELDS)
-        .keep_alive(false);
-    let graceful = GracefulShutdown::new();
-    let places = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+/// What every connection needs.
+#[derive(Clone)]
+struct Server {
+    receiver: Receiver,
+    settings: Arc<ListenerSettings>,
+    tls: Option<TlsAcceptor>,
+    /// Closed when the listener shuts down.
+    stopping: watch::Receiver<()>,
+}
+
+async fn accept(listener: TcpListener, places: Arc<Places>, server: Server) {
     // Ends what is left in it when it is dropped.
     let mut connections = JoinSet::new();
+    let mut stopping = server.stopping.clone();
+    let mut stopped = pin!(stopping.changed());
+    let take_in = |connections: &mut JoinSet<()>, stream: TcpStream, from: SocketAddr| {
+        let spared = Arc::new(Notify::new());
+        let spare = Arc::clone(&spared);
+        // What does not fit is closed without an answer; a genuine delivery comes again.
+        let Some(place) = places.take(from.ip(), move |_| spare.notify_one()) else { return };
+        while connections.try_join_next().is_some() {}
+        let server = server.clone();
+        connections.spawn(async move {
+            // The other end has gone, or was too slow; there is nobody to tell.
+            let _gone = serve(server, stream, place, &spared).await;
+        });
+    };
     loop {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
             _ = &mut stopped => break,
         };
-        let Ok((stream, _)) = accepted else {
+        match accepted {
+            Ok((stream, from)) => take_in(&mut connections, stream, from),
             // Out of descriptors, most likely: wait for one to come free instead of spinning.
-            sleep(OUT_OF_DESCRIPTORS).await;
-            continue;
-        };
-        // What does not fit is closed without an answer; a genuine delivery comes again.
-        let Ok(place) = Arc::clone(&places).try_acquire_owned() else { continue };
-        // Without it, a small answer may wait for an acknowledgement; a socket that refuses is about to fail anyway.
-        let _refused = stream.set_nodelay(true);
-        let receiver = receiver.clone();
-        let service = service_fn(move |request| {
-            let receiver = receiver.clone();
-            async move { Ok::<_, Infallible>(respond(&receiver, request).await) }
-        });
-        let connection = server.serve_connection(TokioIo::new(stream), service);
-        let connection = graceful.watch(connection);
-        while connections.try_join_next().is_some() {}
-        connections.spawn(async move {
-            // The other end has gone, or was too slow; there is nobody to tell.
-            let _gone = connection.await;
-            drop(place);
-        });
-    }
-    drop(listener);
-    // What has not come to its end by then is cut off, and comes again.
-    let _ended = timeout(SHUTDOWN, graceful.shutdown()).await;
-}
-
-async fn respond(receiver: &Receiver, request: Request<Incoming>) -> Response<Full<Bytes>> {
-    let ambiguous = !is_unambiguous(&request);
-    let asks_first = request.headers().contains_key(header::EXPECT);
-    let (parts, mut body) = request.into_parts();
-    let mut begun = false;
-    let watched = (&mut body).map_frame(|frame| {
-        begun = true;
-        frame
-    });
-    let request = Request::from_parts(parts, watched);
-    let status = if ambiguous { 400 } else { receive(receiver, request).await.status() };
-    if status != 200 {
-        // Reading is what asks for the body: who waits to be asked is told no instead.
-        if begun || !asks_first {
-            drain(body).await;
+            Err(_) => sleep(OUT_OF_DESCRIPTORS).await,
         }
     }
-    answer(status)
+    // For the other end, those that are waiting here have been accepted.
+    for _ in 0..server.settings.connections {
+        let accepted = tokio::select! {
+            biased;
+            accepted = listener.accept() => accepted,
+            () = ready(()) => break,
+        };
+        let Ok((stream, from)) = accepted else { break };
+        take_in(&mut connections, stream, from);
+    }
+    drop(listener);
+    let to_their_end = async { while connections.join_next().await.is_some() {} };
+    // What has not come to its end by then is cut off, and comes again.
+    let _ended = timeout(server.settings.shutdown_timeout, to_their_end).await;
 }
 
-/// Reads on for a moment, so that closing does not reset the connection before the answer is read.
-async fn drain(mut body: Incoming) {
-    let to_its_end = async { while let Some(Ok(_thrown_away)) = body.frame().await {} };
-    let _over = timeout(LINGER, to_its_end).await;
+async fn serve(server: Server, stream: TcpStream, place: Place, spared: &Notify) -> io::Result<()> {
+    let begun = Instant::now();
+    // Without it, a small answer may wait for an acknowledgement; a socket that refuses is about to fail anyway.
+    stream.set_nodelay(true)?;
+    let Some(tls) = server.tls.clone() else { return converse(server, stream, place, spared, begun).await };
+    let mut stopping = server.stopping.clone();
+    let shaken = tokio::select! {
+        biased;
+        shaken = timeout(server.settings.head_timeout, tls.accept(stream)) => shaken,
+        () = spared.notified() => return Ok(()),
+        _ = stopping.changed() => return Ok(()),
+    };
+    converse(server, shaken??, place, spared, begun).await
 }
 
-/// The most connections at once; one more is closed. Well below the usual limit on descriptors, which the program
-/// needs for its own calls too.
-const MAX_CONNECTIONS: usize = 256;
-/// How long a head may take to arrive, from the connection on.
-const HEAD: Duration = Duration::from_secs(10);
-/// The longest head, in bytes.
-const MAX_HEAD: usize = 16 << 10;
-/// The most header fields.
-const MAX_FIELDS: usize = 64;
-/// How long what is still being sent with a refused request is read and thrown away.
-const LINGER: Duration = Duration::from_secs(1);
-/// How long deliveries that have begun may take once the listener is dropped.
-const SHUTDOWN: Duration = Duration::from_secs(30);
+async fn converse<S: AsyncRead + AsyncWrite + Unpin>(
+    server: Server,
+    mut stream: S,
+    mut place: Place,
+    spared: &Notify,
+    begun: Instant,
+) -> io::Result<()> {
+    let Server { receiver, settings, mut stopping, .. } = server;
+    let mut conversation = Conversation::new(settings, receiver.counters(), begun);
+    let mut buffer = vec![0; READ];
+    let mut shutting_down = false;
+    let admit = |head: &Head| receiver.admit(&head.method, &head.target, &head.headers);
+    loop {
+        let step = conversation.next(Instant::now(), admit);
+        place.enter(conversation.phase());
+        match step {
+            // What has come is read before anything else is looked at.
+            Step::Read { until } => tokio::select! {
+                biased;
+                read = stream.read(&mut buffer) => match read {
+                    Ok(0) => conversation.ended(),
+                    Ok(count) => conversation.received(buffer.get(..count).unwrap_or_default()),
+                    // TLS that ends without saying so: what it has said is framed, so nothing can be cut off unseen.
+                    Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => conversation.ended(),
+                    Err(error) => return Err(error),
+                },
+                () = spared.notified() => return Ok(()),
+                () = changed(&mut stopping, shutting_down) => {
+                    shutting_down = true;
+                    conversation.shut_down();
+                }
+                () = sleep_until(until.into()) => {}
+            },
+            Step::Handle(request) => {
+                let head = &request.head;
+                let reply = receiver.receive(&head.method, &head.target, &head.headers, &request.body).await;
+                if stopping.has_changed().is_err() {
+                    conversation.shut_down();
+                }
+                conversation.answer(Instant::now(), &reply);
+            }
+            Step::Write { bytes, until } => {
+                timeout_at(until.into(), async {
+                    stream.write_all(&bytes).await?;
+                    stream.flush().await
+                })
+                .await??;
+            }
+            Step::Finish => stream.shutdown().await?,
+            Step::Close => return Ok(()),
+        }
+    }
+}
+
+/// Once the listener shuts down; never again when that is known.
+async fn changed(stopping: &mut watch::Receiver<()>, known: bool) {
+    if known {
+        pending::<()>().await;
+    }
+    // Nothing is ever sent, so what changes is that the sender is gone.
+    let _gone = stopping.changed().await;
+}
+
+/// How much is read at a time.
+const READ: usize = 8 << 10;
 const OUT_OF_DESCRIPTORS: Duration = Duration::from_millis(50);

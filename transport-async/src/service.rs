@@ -53,7 +53,7 @@ where
 }
 
 /// An answer that is nothing but a status.
-pub(crate) fn answer(status: u16) -> Response<Full<Bytes>> {
+fn answer(status: u16) -> Response<Full<Bytes>> {
     let mut response = Response::new(Full::default());
     *response.status_mut() =
         http::StatusCode::from_u16(status).unwrap_or(http::StatusCode::INTERNAL_SERVER_ERROR);
@@ -63,7 +63,7 @@ pub(crate) fn answer(status: u16) -> Response<Full<Bytes>> {
     response
 }
 
-pub(crate) async fn receive<B: Body>(receiver: &Receiver, request: Request<B>) -> Reply {
+async fn receive<B: Body>(receiver: &Receiver, request: Request<B>) -> Reply {
     let (parts, body) = request.into_parts();
     let target = parts.uri.path_and_query().map_or("/", |target| target.as_str());
     if let Err(reply) = receiver.admit(parts.method.as_str(), target, &parts.headers) {
@@ -71,7 +71,10 @@ pub(crate) async fn receive<B: Body>(receiver: &Receiver, request: Request<B>) -
     }
     match read_body(body, Instant::now() + BODY).await {
         Ok(body) => receiver.receive(parts.method.as_str(), target, &parts.headers, &body).await,
-        Err(reply) => reply,
+        Err(reply) => {
+            receiver.counters().reply(&reply);
+            reply
+        }
     }
 }
 

@@ -1,4 +1,4 @@
-//! TLS to the service and to archives: the operating system's certificates, and cryptography that is
+//! TLS, to the service and to archives, and for the listener: the operating system's certificates, and cryptography that is
 //! chosen without touching the process's own default.
 
 use std::sync::Arc;
@@ -27,7 +27,7 @@ pub(crate) fn client_config(base: &Url) -> Result<ClientConfig, Error> {
 }
 
 /// The provider of the enabled feature; aws-lc-rs where both are.
-fn provider() -> Arc<CryptoProvider> {
+pub(crate) fn provider() -> Arc<CryptoProvider> {
     #[cfg(feature = "aws-lc-rs")]
     let provider = rustls::crypto::aws_lc_rs::default_provider();
     #[cfg(all(feature = "ring", not(feature = "aws-lc-rs")))]

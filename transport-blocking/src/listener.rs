@@ -1,78 +1,107 @@
-//! A small HTTP/1.1 server for deliveries: a bounded number of threads, a deadline on everything, and
-//! one request a connection.
+//! A small HTTP/1.1 server for deliveries: the socket and the threads around the [`Conversation`] that both transports
+//! share.
 
 use std::{
-    cell::Cell,
-    collections::BTreeMap,
-    fmt,
-    io::{self, Read, Write},
+    fmt, io,
     net::{IpAddr, Ipv4Addr, Ipv6Addr, Shutdown, SocketAddr, TcpListener, TcpStream},
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
+        Arc,
         atomic::{AtomicBool, Ordering},
     },
     thread::{self, JoinHandle},
     time::{Duration, Instant},
 };
 
-use abyssale_core::{
-    http1::{BodyReader, Head, HeadReader, Malformed},
-    webhook::{MAX_DELIVERY, Reply},
+use abyssale_core::http1::Head;
+use abyssale_host::{
+    Error,
+    server::{Conversation, End, ListenerSettings, Phase, Place, Places, Step, Tls},
 };
-use abyssale_host::Error;
+use rustls::ServerConfig;
 
-use crate::Receiver;
+use crate::{
+    Receiver,
+    pool::{self, Pool},
+    tls::provider,
+    wire::Wire,
+};
 
-/// Listens for deliveries until it is dropped.
+/// Listens for deliveries until it is shut down or dropped.
 ///
-/// Dropping it answers the deliveries that have arrived whole, and waits for that; one that is still
-/// arriving is cut off, and comes again.
+/// Dropping it answers the deliveries that have arrived whole, and waits for that; one that is still arriving is cut
+/// off, and comes again. [`shutdown`](Self::shutdown) lets those come to their end, too.
 pub struct Listener {
     address: SocketAddr,
     shared: Arc<Shared>,
+    pool: Arc<Pool<Accepted>>,
     acceptor: Option<JoinHandle<()>>,
 }
 
 struct Shared {
     receiver: Receiver,
+    settings: Arc<ListenerSettings>,
+    tls: Option<Arc<ServerConfig>>,
+    places: Arc<Places>,
     closing: AtomicBool,
     /// Whether connections are still accepted.
     accepting: AtomicBool,
-    /// The open connections, in the order in which they came.
-    connections: Mutex<BTreeMap<u64, Arc<Connection>>>,
 }
 
-impl Shared {
-    fn connections(&self) -> MutexGuard<'_, BTreeMap<u64, Arc<Connection>>> {
-        // Inserting and removing leave the map whole, whatever panics elsewhere.
-        self.connections.lock().unwrap_or_else(PoisonError::into_inner)
-    }
+/// A connection that has a place.
+struct Accepted {
+    stream: Arc<TcpStream>,
+    place: Place,
 }
 
 impl Listener {
-    pub(crate) fn start(listener: TcpListener, receiver: Receiver) -> Result<Self, Error> {
+    pub(crate) fn start(
+        listener: TcpListener,
+        receiver: Receiver,
+        settings: &ListenerSettings,
+    ) -> Result<Self, Error> {
         let failed = |source| Error::listen("the socket", source);
         // One that was made for a runtime may not block, and this one waits.
         listener.set_nonblocking(false).map_err(failed)?;
-        let local = listener.local_addr().map_err(failed)?;
-        let (closing, accepting) = (AtomicBool::new(false), AtomicBool::new(true));
-        let shared = Arc::new(Shared { receiver, closing, accepting, connections: Mutex::default() });
-        let accepting = Arc::clone(&shared);
+        let address = listener.local_addr().map_err(failed)?;
+        let tls = settings.tls.clone().map(|files| Tls::open(files, provider())).transpose()?;
+        let shared = Arc::new(Shared {
+            places: Places::new(settings, receiver.counters()),
+            receiver,
+            settings: Arc::new(settings.clone()),
+            tls: tls.map(|tls| tls.config()),
+            closing: AtomicBool::new(false),
+            accepting: AtomicBool::new(true),
+        });
+        let serving = Arc::clone(&shared);
+        let pool = Pool::new(settings.connections.max(1), move |accepted: Accepted| {
+            // The other end has gone, or was too slow; there is nobody to tell.
+            let _gone = serve(&serving, accepted);
+        });
+        let (accepting, workers) = (Arc::clone(&shared), Arc::clone(&pool));
         let acceptor = thread::Builder::new()
             .name("abyssale-accept".into())
-            .spawn(move || accept(&listener, &accepting))
+            .spawn(move || {
+                accept(&listener, &accepting, &workers);
+                accepting.accepting.store(false, Ordering::Release);
+            })
             .map_err(failed)?;
-        Ok(Self { address: local, shared, acceptor: Some(acceptor) })
+        Ok(Self { address, shared, pool, acceptor: Some(acceptor) })
     }
 
     /// Where it listens; tells the port if it was told to take any.
     pub fn local_addr(&self) -> SocketAddr {
         self.address
     }
-}
 
-impl Drop for Listener {
-    fn drop(&mut self) {
+    /// Accepts no more, answers every request that has begun, and waits for that: as long as the settings allow.
+    /// Connections between two requests are closed.
+    pub fn shutdown(mut self) {
+        self.stop(Phase::Silent, self.shared.settings.shutdown_timeout);
+    }
+
+    /// Ends the connections in a phase up to this one at once, and waits for the others.
+    fn stop(&mut self, at_once: Phase, grace: Duration) {
+        let Some(acceptor) = self.acceptor.take() else { return };
         self.shared.closing.store(true, Ordering::Release);
         // Accepting blocks, and a connection is what wakes it up. It may miss: another process may share the socket and
         // take it, or there may be no descriptor for it. So it is tried again, and not for ever.
@@ -81,21 +110,27 @@ impl Drop for Listener {
             let _woken = TcpStream::connect_timeout(&reachable(self.address), WAKE);
             thread::park_timeout(WAKE);
         }
+        self.shared.places.close(at_once, End::Gently);
         // A handler that drops its own listener would wait for itself; and what was not woken ends with the next
         // connection that comes.
-        if SERVING.get() || self.shared.accepting.load(Ordering::Acquire) {
+        if pool::is_worker() || self.shared.accepting.load(Ordering::Acquire) {
+            let _not_awaited = self.pool.finish(Instant::now());
             return;
         }
-        if let Some(acceptor) = self.acceptor.take() {
-            // A panic of the acceptor has been printed; there is nothing left to clean up after it.
-            let _ended = acceptor.join();
+        // A panic of the acceptor has been printed; there is nothing left to clean up after it.
+        let _ended = acceptor.join();
+        let now = Instant::now();
+        if !self.pool.finish(now.checked_add(grace).unwrap_or(now)) {
+            self.shared.places.close(Phase::Handling, End::Now);
+            let _in_vain = self.pool.finish(Instant::now() + GIVE_UP);
         }
     }
 }
 
-thread_local! {
-    /// Whether this thread answers a delivery.
-    static SERVING: Cell<bool> = const { Cell::new(false) };
+impl Drop for Listener {
+    fn drop(&mut self) {
+        self.stop(Phase::Reading, self.shared.settings.shutdown_timeout);
+    }
 }
 
 impl fmt::Debug for Listener {
@@ -104,175 +139,70 @@ impl fmt::Debug for Listener {
     }
 }
 
-fn accept(listener: &TcpListener, shared: &Arc<Shared>) {
-    let mut serving: Vec<JoinHandle<()>> = Vec::new();
-    for number in 0.. {
-        let accepted = listener.accept();
-        if shared.closing.load(Ordering::Acquire) {
-            break;
-        }
-        let Ok((stream, _)) = accepted else {
+fn accept(listener: &TcpListener, shared: &Shared, pool: &Arc<Pool<Accepted>>) {
+    while !shared.closing.load(Ordering::Acquire) {
+        match listener.accept() {
+            Ok((stream, from)) => take_in(shared, pool, stream, from.ip()),
             // Out of descriptors, most likely: wait for one to come free instead of spinning.
-            thread::park_timeout(OUT_OF_DESCRIPTORS);
-            continue;
-        };
-        serving.retain(|thread| !thread.is_finished());
-        // What does not fit is closed without an answer; a genuine delivery comes again.
-        let Some(place) = Place::take(shared, number, stream) else { continue };
-        let thread =
-            thread::Builder::new().name("abyssale-deliver".into()).stack_size(STACK).spawn(move || {
-                SERVING.set(true);
-                // The other end has gone, or was too slow; there is nobody to tell.
-                let _gone = serve(&place);
-            });
-        serving.extend(thread);
-    }
-    shared.accepting.store(false, Ordering::Release);
-    for connection in shared.connections().values() {
-        let _gone = connection.stream.shutdown(Shutdown::Read);
-    }
-    for thread in serving {
-        let _ended = thread.join();
-    }
-}
-
-/// An open connection.
-struct Connection {
-    stream: TcpStream,
-    /// Whether its request has come as far as to say what it wants.
-    has_head: AtomicBool,
-}
-
-/// A connection's place among the open ones; given back when its thread ends, whichever way.
-struct Place {
-    shared: Arc<Shared>,
-    number: u64,
-    connection: Arc<Connection>,
-}
-
-impl Place {
-    fn take(shared: &Arc<Shared>, number: u64, stream: TcpStream) -> Option<Self> {
-        let mut connections = shared.connections();
-        if connections.len() >= MAX_CONNECTIONS {
-            // Whoever has said nothing for longest makes room: else a few hundred silent strangers would keep every
-            // delivery out.
-            let silent = |connection: &Connection| !connection.has_head.load(Ordering::Acquire);
-            let oldest =
-                connections.iter().find(|(_, connection)| silent(connection)).map(|(oldest, _)| *oldest)?;
-            let gone = connections.remove(&oldest)?;
-            let _closed = gone.stream.shutdown(Shutdown::Both);
+            Err(_) => thread::park_timeout(OUT_OF_DESCRIPTORS),
         }
-        let connection = Arc::new(Connection { stream, has_head: AtomicBool::new(false) });
-        connections.insert(number, Arc::clone(&connection));
-        Some(Self { shared: Arc::clone(shared), number, connection })
+    }
+    // For the other end, those that are waiting here have been accepted.
+    if listener.set_nonblocking(true).is_ok() {
+        for _ in 0..shared.settings.connections {
+            let Ok((stream, from)) = listener.accept() else { break };
+            if stream.set_nonblocking(false).is_ok() {
+                take_in(shared, pool, stream, from.ip());
+            }
+        }
     }
 }
 
-impl Drop for Place {
-    fn drop(&mut self) {
-        self.shared.connections().remove(&self.number);
+fn take_in(shared: &Shared, pool: &Arc<Pool<Accepted>>, stream: TcpStream, from: IpAddr) {
+    let stream = Arc::new(stream);
+    let closing = Arc::clone(&stream);
+    let place = shared.places.take(from, move |end| {
+        let how = if end == End::Gently { Shutdown::Read } else { Shutdown::Both };
+        let _gone = closing.shutdown(how);
+    });
+    // What does not fit is closed without an answer; a genuine delivery comes again. So is what no thread can be
+    // started for.
+    if let Some(place) = place {
+        let _no_thread = pool.submit(Accepted { stream, place });
     }
 }
 
-fn serve(place: &Place) -> io::Result<()> {
-    let (stream, receiver) = (&place.connection.stream, &place.shared.receiver);
+fn serve(shared: &Shared, accepted: Accepted) -> io::Result<()> {
+    let Accepted { stream, mut place } = accepted;
     stream.set_nodelay(true)?;
-    let status = match read_request(&place.connection, receiver) {
-        Ok((head, body)) => receiver.receive(&head.method, &head.target, &head.headers, &body).status(),
-        Err(Refusal::Status(status)) => status,
-        Err(Refusal::Io(error)) if is_timeout(&error) => Reply::TooSlow.status(),
-        Err(Refusal::Io(error)) => return Err(error),
-    };
-    stream.set_write_timeout(Some(WRITE))?;
-    let mut out = stream;
-    let allow = if status == 405 { "allow: POST\r\n" } else { "" };
-    let answer = format!(
-        "HTTP/1.1 {status} {}\r\ncontent-length: 0\r\nconnection: close\r\n{allow}\r\n",
-        reason(status)
-    );
-    out.write_all(answer.as_bytes())?;
-    stream.shutdown(Shutdown::Write)?;
-    drain(stream)
-}
-
-enum Refusal {
-    Status(u16),
-    Io(io::Error),
-}
-
-impl From<io::Error> for Refusal {
-    fn from(error: io::Error) -> Self {
-        Self::Io(error)
-    }
-}
-
-impl From<Malformed> for Refusal {
-    fn from(malformed: Malformed) -> Self {
-        Self::Status(malformed.status())
-    }
-}
-
-fn read_request(connection: &Connection, receiver: &Receiver) -> Result<(Head, Vec<u8>), Refusal> {
-    let stream = &connection.stream;
-    let mut buffer = vec![0; 4096];
-    let mut reader = HeadReader::default();
-    let deadline = Instant::now() + HEAD;
-    let (head, begun) = loop {
-        if let Some(read) = reader.feed(read_some(stream, &mut buffer, deadline)?)? {
-            break read;
-        }
-    };
-    connection.has_head.store(true, Ordering::Release);
-    receiver
-        .admit(&head.method, &head.target, &head.headers)
-        .map_err(|reply| Refusal::Status(reply.status()))?;
-    let mut body = BodyReader::new(head.framing, MAX_DELIVERY)?;
-    body.feed(&begun)?;
-    let deadline = Instant::now() + BODY;
-    if head.expects_continue && !body.is_done() {
-        stream.set_write_timeout(Some(WRITE))?;
-        let mut out = stream;
-        out.write_all(b"HTTP/1.1 100 Continue\r\n\r\n")?;
-    }
-    while !body.is_done() {
-        body.feed(read_some(stream, &mut buffer, deadline)?)?;
-    }
-    Ok((head, body.into_body()))
-}
-
-/// Reads what is there, or waits for it until the deadline. The end of the stream is an error.
-fn read_some<'b>(mut stream: &TcpStream, buffer: &'b mut [u8], deadline: Instant) -> io::Result<&'b [u8]> {
+    let receiver = &shared.receiver;
+    let (settings, counters) = (Arc::clone(&shared.settings), receiver.counters());
+    let mut conversation = Conversation::new(settings, counters, Instant::now());
+    let mut wire = Wire::new(stream, shared.tls.as_ref())?;
+    let mut buffer = vec![0; READ];
+    let admit = |head: &Head| receiver.admit(&head.method, &head.target, &head.headers);
     loop {
-        let left = deadline.saturating_duration_since(Instant::now());
-        if left.is_zero() {
-            return Err(io::ErrorKind::TimedOut.into());
+        if shared.closing.load(Ordering::Acquire) {
+            conversation.shut_down();
         }
-        stream.set_read_timeout(Some(left))?;
-        match stream.read(buffer) {
-            Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
-            Ok(read) => return Ok(buffer.get(..read).unwrap_or_default()),
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
-        }
-    }
-}
-
-/// Reads on for a moment, so that closing does not reset the connection before the answer is read.
-fn drain(stream: &TcpStream) -> io::Result<()> {
-    let deadline = Instant::now() + LINGER;
-    let mut buffer = vec![0; 64 << 10];
-    loop {
-        match read_some(stream, &mut buffer, deadline) {
-            Ok(_thrown_away) => {}
-            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof || is_timeout(&error) => break,
-            Err(error) => return Err(error),
+        let step = conversation.next(Instant::now(), admit);
+        place.enter(conversation.phase());
+        match step {
+            Step::Read { until } => match wire.read(&mut buffer, until)? {
+                Some(0) => conversation.ended(),
+                Some(count) => conversation.received(buffer.get(..count).unwrap_or_default()),
+                None => {}
+            },
+            Step::Handle(request) => {
+                let head = &request.head;
+                let reply = receiver.receive(&head.method, &head.target, &head.headers, &request.body);
+                conversation.answer(Instant::now(), &reply);
+            }
+            Step::Write { bytes, until } => wire.write(&bytes, until)?,
+            Step::Finish => wire.finish()?,
+            Step::Close => return Ok(()),
         }
     }
-    Ok(())
-}
-
-fn is_timeout(error: &io::Error) -> bool {
-    matches!(error.kind(), io::ErrorKind::TimedOut | io::ErrorKind::WouldBlock)
 }
 
 /// The address to reach a listener at that listens on all of them.
@@ -285,38 +215,26 @@ fn reachable(mut address: SocketAddr) -> SocketAddr {
     address
 }
 
-fn reason(status: u16) -> &'static str {
-    let status = http::StatusCode::from_u16(status).ok();
-    status.and_then(|status| status.canonical_reason()).unwrap_or("Status")
-}
-
-/// The most connections at once; one more is closed.
-const MAX_CONNECTIONS: usize = 256;
-/// How long a head may take to arrive, from the connection on.
-const HEAD: Duration = Duration::from_secs(5);
-/// How long a body may take to arrive, from its head on.
-const BODY: Duration = Duration::from_secs(20);
-/// How long an answer may take to be written.
-const WRITE: Duration = Duration::from_secs(10);
-/// How long what is still being sent is read and thrown away.
-const LINGER: Duration = Duration::from_secs(1);
+/// How much is read at a time.
+const READ: usize = 8 << 10;
 /// How long a connection that wakes the acceptor may take, and how long to wait for what it does.
 const WAKE: Duration = Duration::from_millis(100);
-/// How long to try to wake it.
+/// How long to try to wake it, and to wait for those who have been cut off.
 const GIVE_UP: Duration = Duration::from_secs(2);
 const OUT_OF_DESCRIPTORS: Duration = Duration::from_millis(50);
-/// A connection needs little of it, and there may be many.
-const STACK: usize = 256 << 10;
 
 #[cfg(test)]
 mod tests {
-    use std::sync::mpsc;
+    use std::{
+        io::{Read as _, Write as _},
+        sync::{Mutex, mpsc},
+    };
 
-    use abyssale_core::webhook::{Hook, Verifier};
+    use abyssale_core::webhook::{Hook, Reply, Verifier};
 
     use super::*;
 
-    const REQUEST: &[u8] = b"POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 2\r\n\r\n{}";
+    const REQUEST: &[u8] = b"POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 2\r\nConnection: close\r\n\r\n{}";
 
     fn receiver(handler: impl Fn() + Send + Sync + 'static) -> Receiver {
         let hook = Hook::new(Verifier::new([]).accept_unsigned()).token(None);
@@ -365,8 +283,9 @@ mod tests {
     #[test]
     fn silent_connections_make_room_for_a_delivery() {
         let listener = receiver(|| {}).listen("127.0.0.1:0").unwrap();
-        let silent: Vec<_> =
-            (0..MAX_CONNECTIONS).map(|_| TcpStream::connect(listener.local_addr()).unwrap()).collect();
+        let silent: Vec<_> = (0..ListenerSettings::default().connections)
+            .map(|_| TcpStream::connect(listener.local_addr()).unwrap())
+            .collect();
         assert_eq!(deliver(listener.local_addr()), "200");
         drop(silent);
     }

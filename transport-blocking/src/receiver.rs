@@ -1,12 +1,17 @@
 //! Answering deliveries: for a server of the user's own, and for our own listener.
 
-use std::{fmt, net::TcpListener, sync::Arc};
+use std::{
+    fmt,
+    net::TcpListener,
+    sync::{Arc, PoisonError, RwLock, RwLockReadGuard},
+};
 
 use abyssale_core::{
+    SigningSecret,
     http::Headers,
     webhook::{Hook, Reply},
 };
-use abyssale_host::{Clock, Error, Handler};
+use abyssale_host::{Clock, Counters, Counts, Error, Handler, server::ListenerSettings};
 
 use crate::Listener;
 
@@ -24,15 +29,21 @@ use crate::Listener;
 /// ```
 #[derive(Clone)]
 pub struct Receiver {
-    hook: Arc<Hook>,
+    hook: Arc<RwLock<Hook>>,
     handler: Arc<dyn Handler>,
     clock: Clock,
+    counters: Arc<Counters>,
 }
 
 impl Receiver {
     /// A receiver that gives each genuine delivery to `handler`.
     pub fn new(hook: Hook, handler: impl Handler) -> Self {
-        Self { hook: Arc::new(hook), handler: Arc::new(handler), clock: Clock::new() }
+        Self {
+            hook: Arc::new(RwLock::new(hook)),
+            handler: Arc::new(handler),
+            clock: Clock::new(),
+            counters: Arc::default(),
+        }
     }
 
     /// Takes a whole request, and returns what to answer.
@@ -41,32 +52,76 @@ impl Receiver {
     /// [`MAX_DELIVERY`](abyssale_core::webhook::MAX_DELIVERY) bytes is refused, so there is no need to
     /// read more of it than one byte beyond.
     pub fn receive(&self, method: &str, target: &str, headers: &dyn Headers, body: &[u8]) -> Reply {
-        match self.hook.receive(Clock::wall(), method, target, headers, body) {
+        // Bound to a name so that the lock is given back before the handler has its turn.
+        let received = self.hook().receive(Clock::wall(), method, target, headers, body);
+        let reply = match received {
             Ok(delivery) => self.handler.handle(self.clock.now(), delivery),
             Err(reply) => reply,
-        }
+        };
+        self.counters.reply(&reply);
+        reply
     }
 
     /// Whether a request's body is worth reading, by its head alone; else what to answer.
     pub fn admit(&self, method: &str, target: &str, headers: &dyn Headers) -> Result<(), Reply> {
-        self.hook.admit(method, target, headers).map(drop)
+        let admitted = self.hook().admit(method, target, headers);
+        admitted.map(drop).inspect_err(|reply| self.counters.reply(reply))
+    }
+
+    /// Takes these signing secrets instead of the former, here, in every clone and in every listener.
+    ///
+    /// A rotation that loses no delivery: rotate, take the new secret, and revoke the old one when it suits. Deliveries are
+    /// signed with both in between.
+    pub fn set_signing_secrets(&self, secrets: impl IntoIterator<Item = SigningSecret>) {
+        self.hook.write().unwrap_or_else(PoisonError::into_inner).set_secrets(secrets);
+    }
+
+    /// What has come of the requests so far, here and in every clone.
+    pub fn counts(&self) -> Counts {
+        self.counters.read()
+    }
+
+    fn hook(&self) -> RwLockReadGuard<'_, Hook> {
+        self.hook.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn counters(&self) -> Arc<Counters> {
+        Arc::clone(&self.counters)
     }
 
     /// Listens on an address such as `127.0.0.1:8080` or `[::]:8080`, until the listener is dropped.
     pub fn listen(&self, address: impl AsRef<str>) -> Result<Listener, Error> {
+        self.listen_with(address, &ListenerSettings::default())
+    }
+
+    /// The same, with other limits, or with TLS.
+    pub fn listen_with(
+        &self,
+        address: impl AsRef<str>,
+        settings: &ListenerSettings,
+    ) -> Result<Listener, Error> {
         let address = address.as_ref();
         let socket = TcpListener::bind(address).map_err(|source| Error::listen(address, source))?;
-        self.listen_on(socket)
+        self.listen_on_with(socket, settings)
     }
 
     /// Listens on a socket that is bound already.
     pub fn listen_on(&self, socket: TcpListener) -> Result<Listener, Error> {
-        Listener::start(socket, self.clone())
+        self.listen_on_with(socket, &ListenerSettings::default())
+    }
+
+    /// The same, with other limits, or with TLS.
+    pub fn listen_on_with(
+        &self,
+        socket: TcpListener,
+        settings: &ListenerSettings,
+    ) -> Result<Listener, Error> {
+        Listener::start(socket, self.clone(), settings)
     }
 }
 
 impl fmt::Debug for Receiver {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Receiver").field("hook", &self.hook).finish_non_exhaustive()
+        f.debug_struct("Receiver").field("hook", &*self.hook()).finish_non_exhaustive()
     }
 }

@@ -7,12 +7,14 @@
 
 mod callback;
 mod clock;
+mod counters;
 mod error;
 mod fetch_only;
 mod file;
 mod handler;
 pub mod office;
 mod progress;
+pub mod server;
 mod settings;
 mod store;
 mod token;
@@ -24,6 +26,7 @@ pub use self::store::FileStore;
 pub use self::{
     callback::{Callback, CallbackSettings},
     clock::Clock,
+    counters::{Counters, Counts},
     error::Error,
     fetch_only::fetch_only,
     file::{FileError, PartFile},

@@ -1,6 +1,6 @@
 //! From the bytes of a connection at a callback address to a delivery, or to a status.
 
-use super::{BodyReader, Head, HeadReader};
+use super::{BodyReader, Framing, Head, HeadReader, Malformed};
 use crate::{
     Timestamp,
     webhook::{Delivery, Hook, MAX_DELIVERY},
@@ -53,17 +53,20 @@ impl DeliveryReader {
         let mut bytes = bytes;
         let behind;
         if self.begun.is_none() {
-            let Some((head, rest)) = self.head.feed(bytes).map_err(super::Malformed::status)? else {
+            let Some((head, rest)) = self.head.feed(bytes).map_err(Malformed::status)? else {
                 return Ok(Incoming::More);
             };
             hook.admit(&head.method, &head.target, &head.headers).map_err(|reply| reply.status())?;
-            let body = BodyReader::new(head.framing, MAX_DELIVERY).map_err(super::Malformed::status)?;
+            if head.framing == Framing::Absent {
+                return Err(Malformed::LengthRequired.status());
+            }
+            let body = BodyReader::new(head.framing, MAX_DELIVERY).map_err(Malformed::status)?;
             self.begun = Some((head, body));
             behind = rest;
             bytes = &behind;
         }
         let Some((head, body)) = &mut self.begun else { return Ok(Incoming::More) };
-        body.feed(bytes).map_err(super::Malformed::status)?;
+        body.feed(bytes).map_err(Malformed::status)?;
         if !body.is_done() {
             return Ok(Incoming::More);
         }
@@ -121,6 +124,7 @@ mod tests {
             (signed("POST", BODY).replace("https", "httpx"), 401),
             (signed("POST", "[]"), 400),
             ("POST /a HTTP/1.1\r\nHost: h\r\nContent-Length: 9\r\n\r\n".into(), 401),
+            ("POST /a HTTP/1.1\r\nHost: h\r\nX-Abyssale-Signature: t=1,v1=a\r\n\r\n".into(), 411),
             ("POST /a HTTP/1.1\nHost: h\n\n".into(), 400),
             (format!("POST /a HTTP/1.1\r\nX: {}", "x".repeat(super::super::MAX_HEAD)), 431),
             ("POST /a HTTP/1.1\r\nHost: h\r\nX-Abyssale-Signature: t=1,v1=a\r\nContent-Length: 9999999\r\n\r\n".into(), 413),

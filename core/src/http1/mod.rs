@@ -5,9 +5,10 @@
 //! | send a request | [`Request::to_http1`](crate::http::Request::to_http1), on a connection of its own |
 //! | read what comes back | [`ResponseReader`] |
 //! | read a delivery | [`DeliveryReader`], or [`HeadReader`] and [`BodyReader`] one after the other |
-//! | answer it | [`answer`] |
+//! | answer it | [`answer`], or [`answer_and_keep`] |
 //!
-//! One request a connection, in both directions: nothing can hide behind another message. Heads are bounded, and so is
+//! One request a connection is what they are made for: nothing can hide behind another message. Who goes on with a
+//! connection does so only after a request that was read to its end and acknowledged. Heads are bounded, and so is
 //! what is kept of a body. What two readers could understand differently is refused.
 //!
 //! TLS is yours to put underneath: the bytes are the same.
@@ -20,9 +21,9 @@ mod write;
 use alloc::vec::Vec;
 
 pub use delivery::{DeliveryReader, Incoming};
-pub use request::{BodyReader, Framing, Head, HeadReader, MAX_HEAD, Malformed};
+pub use request::{BodyReader, Framing, Head, HeadReader, MAX_FIELDS, MAX_HEAD, Malformed};
 pub use response::{BadResponse, ResponseHead, ResponseReader};
-pub use write::answer;
+pub use write::{answer, answer_and_keep};
 
 /// The lines before a body. Looks at every byte once, however few come at a time.
 #[derive(Debug, Default)]

@@ -23,11 +23,15 @@ pub struct Head {
     pub framing: Framing,
     /// The client waits for `100 Continue` before it sends the body.
     pub expects_continue: bool,
+    /// The client may send another request on the same connection.
+    pub keeps_alive: bool,
 }
 
 /// How the end of the body is known.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Framing {
+    /// Nothing is said about it, which means that there is none.
+    Absent,
     /// It has this many bytes.
     Length(u64),
     /// It comes in chunks.
@@ -39,6 +43,8 @@ pub enum Framing {
 pub enum Malformed {
     /// 400.
     BadRequest,
+    /// 411: nothing is said about a body, where there has to be one.
+    LengthRequired,
     /// 413.
     BodyTooLarge,
     /// 431.
@@ -50,32 +56,55 @@ impl Malformed {
     pub fn status(self) -> u16 {
         match self {
             Self::BadRequest => 400,
+            Self::LengthRequired => 411,
             Self::BodyTooLarge => 413,
             Self::HeadTooLarge => 431,
         }
     }
 }
 
-/// Collects a head, at most [`MAX_HEAD`] bytes of it. Looks at every byte once, however few come at a time.
-#[derive(Debug, Default)]
+/// Collects a head. Looks at every byte once, however few come at a time.
+#[derive(Debug)]
 pub struct HeadReader {
     lines: Lines,
+    max_bytes: usize,
+    max_fields: usize,
 }
 
 impl HeadReader {
-    /// Takes bytes. Once the head is whole, returns it and what has come of the body.
+    /// For a head of at most so many bytes and fields; [`MAX_HEAD`] and [`MAX_FIELDS`] by default.
+    pub fn new(max_bytes: usize, max_fields: usize) -> Self {
+        Self { lines: Lines::default(), max_bytes, max_fields }
+    }
+
+    /// Whether nothing has come yet.
+    pub fn is_empty(&self) -> bool {
+        self.lines.bytes.is_empty()
+    }
+
+    /// Takes bytes. Once the head is whole, returns it and what has come behind it.
     pub fn feed(&mut self, bytes: &[u8]) -> Result<Option<(Head, Vec<u8>)>, Malformed> {
-        match self.lines.feed(bytes, MAX_HEAD) {
-            Ok(Some((head, body))) => parse_head(&head).map(|head| Some((head, body))),
-            Ok(None) => Ok(None),
-            Err(NotLines::LineEnd) => Err(Malformed::BadRequest),
-            Err(NotLines::TooLong) => Err(Malformed::HeadTooLarge),
+        let whole = self.lines.feed(bytes, self.max_bytes).map_err(|error| match error {
+            NotLines::LineEnd => Malformed::BadRequest,
+            NotLines::TooLong => Malformed::HeadTooLarge,
+        })?;
+        let so_far = whole.as_ref().map_or(&self.lines.bytes, |(head, _)| head);
+        // Some readers skip an empty line before a request, and some take it for the end of one.
+        if so_far.first() == Some(&b'\r') {
+            return Err(Malformed::BadRequest);
         }
+        whole.map(|(head, behind)| Ok((parse_head(&head, self.max_fields)?, behind))).transpose()
     }
 }
 
-fn parse_head(head: &[u8]) -> Result<Head, Malformed> {
-    let mut fields = [httparse::EMPTY_HEADER; MAX_FIELDS];
+impl Default for HeadReader {
+    fn default() -> Self {
+        Self::new(MAX_HEAD, MAX_FIELDS)
+    }
+}
+
+fn parse_head(head: &[u8], max_fields: usize) -> Result<Head, Malformed> {
+    let mut fields = alloc::vec![httparse::EMPTY_HEADER; max_fields];
     let mut request = httparse::Request::new(&mut fields);
     match request.parse(head) {
         Ok(httparse::Status::Complete(_)) => {}
@@ -97,8 +126,15 @@ fn parse_head(head: &[u8]) -> Result<Head, Malformed> {
         Some(value) if value.eq_ignore_ascii_case(b"100-continue") => version == 1,
         _ => return Err(Malformed::BadRequest),
     };
+    let keeps_alive = version == 1 && !says_close(&headers);
     let (method, target) = (method.to_owned(), target.to_owned());
-    Ok(Head { method, target, headers, framing, expects_continue })
+    Ok(Head { method, target, headers, framing, expects_continue, keeps_alive })
+}
+
+fn says_close(headers: &[(String, Vec<u8>)]) -> bool {
+    let fields = headers.iter().filter(|(name, _)| name.eq_ignore_ascii_case("connection"));
+    let mut options = fields.flat_map(|(_, value)| value.split(|byte| *byte == b','));
+    options.any(|option| option.trim_ascii().eq_ignore_ascii_case(b"close"))
 }
 
 fn framing(headers: &[(String, Vec<u8>)], version: u8) -> Result<Framing, Malformed> {
@@ -110,7 +146,7 @@ fn framing(headers: &[(String, Vec<u8>)], version: u8) -> Result<Framing, Malfor
     }
     match (headers.first("content-length"), headers.first("transfer-encoding")) {
         (Some(_), Some(_)) => Err(Malformed::BadRequest),
-        (None, None) => Ok(Framing::Length(0)),
+        (None, None) => Ok(Framing::Absent),
         (Some(_), None) => {
             let value = headers.only("content-length").ok_or(Malformed::BadRequest)?;
             let digits =
@@ -170,7 +206,7 @@ impl BodyReader {
     /// For a body of any size, which [`take_body`](Self::take_body) takes piece by piece.
     pub(super) fn piecewise(framing: Framing) -> Self {
         let state = match framing {
-            Framing::Length(0) => State::Done,
+            Framing::Absent | Framing::Length(0) => State::Done,
             Framing::Length(length) => State::Counted(length),
             Framing::Chunked => State::Size { digits: 0, size: 0 },
         };
@@ -248,11 +284,11 @@ impl State {
     }
 }
 
-/// The longest head that is read, in bytes.
+/// The longest head that is read unless set, in bytes.
 pub const MAX_HEAD: usize = 16 << 10;
 
-/// The most header fields that are read.
-const MAX_FIELDS: usize = 64;
+/// The most header fields that are read unless set.
+pub const MAX_FIELDS: usize = 64;
 
 #[cfg(test)]
 mod tests {
@@ -288,7 +324,7 @@ mod tests {
 
     #[test]
     fn what_two_servers_could_frame_differently_is_refused() {
-        assert_eq!(framed(""), Ok(Framing::Length(0)));
+        assert_eq!(framed(""), Ok(Framing::Absent));
         assert_eq!(framed("Transfer-Encoding: Chunked\r\n"), Ok(Framing::Chunked));
         for fields in [
             "Content-Length: 5\r\nContent-Length: 5\r\n",
@@ -315,9 +351,16 @@ mod tests {
             "POST /a HTTP/1.1\r\n\r\n",
             "POST http://h/a HTTP/1.1\r\nHost: h\r\n\r\n",
             "POST * HTTP/1.1\r\nHost: h\r\n\r\n",
+            "\r\nPOST /a HTTP/1.1\r\nHost: h\r\n\r\n",
+            "\r\n",
             "\nPOST /a HTTP/1.1\r\nHost: h\r\n\r\n",
             "POST /a HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n",
             "POST /a HTTP/1.1\nHost: h\n\n",
+            "POST /a HTTP/1.1\r\nHost: h\r\n\n",
+            "POST /a HTTP/1.1\r\nHost: h\r\r\n\r\n",
+            "POST  /a HTTP/1.1\r\nHost: h\r\n\r\n",
+            "POST /a HTTP/2.0\r\nHost: h\r\n\r\n",
+            "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
             "garbage\r\n\r\n",
         ] {
             assert_eq!(head(text), Err(Malformed::BadRequest), "{text:?}");
@@ -330,6 +373,27 @@ mod tests {
         assert_eq!(head(&long), Err(Malformed::HeadTooLarge));
         let many = format!("POST /a HTTP/1.1\r\nHost: h\r\n{}\r\n", "X: y\r\n".repeat(MAX_FIELDS));
         assert_eq!(head(&many), Err(Malformed::HeadTooLarge));
+    }
+
+    #[test]
+    fn limits_are_the_operators() {
+        let read = |bytes, fields| {
+            HeadReader::new(bytes, fields).feed(b"GET / HTTP/1.1\r\nHost: h\r\n\r\n").map(drop)
+        };
+        assert_eq!(read(27, 1), Ok(()));
+        assert_eq!((read(26, 1), read(27, 0)), (Err(Malformed::HeadTooLarge), Err(Malformed::HeadTooLarge)));
+    }
+
+    #[test]
+    fn a_connection_is_kept_unless_somebody_says_otherwise() {
+        let keeps = |version: &str, fields: &str| {
+            let text = format!("POST /a HTTP/{version}\r\nHost: h\r\n{fields}\r\n");
+            head(&text).unwrap().unwrap().0.keeps_alive
+        };
+        assert!(keeps("1.1", "") && keeps("1.1", "Connection: upgrade, keep-alive\r\n"));
+        assert!(!keeps("1.1", "Connection: a, Close\r\n"));
+        assert!(!keeps("1.1", "Connection: a\r\nConnection:close\r\n"));
+        assert!(!keeps("1.0", "Connection: keep-alive\r\n"));
     }
 
     fn body(framing: Framing, bytes: &[u8], step: usize) -> Result<(Vec<u8>, usize), Malformed> {

@@ -43,6 +43,15 @@ impl Request {
 /// Write it, then go on reading for a moment before closing: closing while the other side still sends can reset the
 /// connection before it has read the answer.
 pub fn answer(status: u16) -> Vec<u8> {
+    written(status, "connection: close\r\n")
+}
+
+/// The same, but the connection goes on. Only for a request that was read to its end, and acknowledged.
+pub fn answer_and_keep(status: u16) -> Vec<u8> {
+    written(status, "")
+}
+
+fn written(status: u16, close: &str) -> Vec<u8> {
     let reason = match status {
         200 => "OK",
         400 => "Bad Request",
@@ -50,6 +59,7 @@ pub fn answer(status: u16) -> Vec<u8> {
         404 => "Not Found",
         405 => "Method Not Allowed",
         408 => "Request Timeout",
+        411 => "Length Required",
         413 => "Content Too Large",
         415 => "Unsupported Media Type",
         429 => "Too Many Requests",
@@ -59,8 +69,7 @@ pub fn answer(status: u16) -> Vec<u8> {
         _ => "",
     };
     let allow = if status == 405 { "allow: POST\r\n" } else { "" };
-    alloc::format!("HTTP/1.1 {status} {reason}\r\ncontent-length: 0\r\nconnection: close\r\n{allow}\r\n")
-        .into_bytes()
+    alloc::format!("HTTP/1.1 {status} {reason}\r\ncontent-length: 0\r\n{close}{allow}\r\n").into_bytes()
 }
 
 #[cfg(test)]
@@ -113,6 +122,7 @@ mod tests {
     fn an_answer_says_that_it_is_the_last_one() {
         let written = String::from_utf8(answer(200)).unwrap();
         assert_eq!(written, "HTTP/1.1 200 OK\r\ncontent-length: 0\r\nconnection: close\r\n\r\n");
+        assert_eq!(answer_and_keep(200), b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n");
         assert!(answer(405).ends_with(b"\r\nallow: POST\r\n\r\n"));
         assert!(answer(599).starts_with(b"HTTP/1.1 599 \r\n"));
     }

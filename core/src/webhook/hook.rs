@@ -8,7 +8,7 @@ use alloc::{borrow::ToOwned, string::String};
 use thiserror::Error;
 
 use crate::{
-    DeliveryId, Timestamp, Token, TokenPlacement,
+    DeliveryId, SigningSecret, Timestamp, Token, TokenPlacement,
     http::Headers,
     webhook::{DELIVERY_ID_HEADER, Event, EventError, Refusal, Verifier},
 };
@@ -39,6 +39,11 @@ impl Hook {
     pub fn token(mut self, placement: Option<TokenPlacement>) -> Self {
         self.token = placement;
         self
+    }
+
+    /// Takes these [secrets](Verifier::set_secrets) instead of the former.
+    pub fn set_secrets(&mut self, secrets: impl IntoIterator<Item = SigningSecret>) {
+        self.verifier.set_secrets(secrets);
     }
 
     /// Whether a request is worth reading the body of: its path, its method, whether it is signed at all, its length.
@@ -189,7 +194,7 @@ mod tests {
     use alloc::{format, vec};
 
     use super::*;
-    use crate::{SigningSecret, webhook::sign};
+    use crate::webhook::sign;
 
     const TOKEN: &str = "009aff1000000000000000000000000b";
     const BODY: &[u8] = br#"{"export_id":"e","archive_url":"https://h/a.zip"}"#;

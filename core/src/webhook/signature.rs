@@ -66,6 +66,11 @@ impl Verifier {
         self
     }
 
+    /// Takes these secrets instead of the former: before a rotation, the next besides the present; after it, the next alone.
+    pub fn set_secrets(&mut self, secrets: impl IntoIterator<Item = SigningSecret>) {
+        self.secrets = secrets.into_iter().map(|secret| keyed(&secret)).collect();
+    }
+
     /// Whether a delivery without a signature is refused whatever it says.
     pub fn requires_signature(&self) -> bool {
         !self.accept_unsigned
@@ -340,6 +345,16 @@ mod tests {
             Refusal::Mismatch
         );
         assert_eq!(Verifier::new([]).verify(NOW, &headers, BODY).unwrap_err(), Refusal::Mismatch);
+    }
+
+    #[test]
+    fn secrets_can_be_replaced() {
+        let headers = [(SIGNATURE_HEADER, OPENSSL)];
+        let mut verifier = Verifier::new([secret("whsec_a")]);
+        verifier.set_secrets([secret("whsec_b"), secret("whsec_a")]);
+        assert!(verifier.verify(NOW, &headers, BODY).is_ok());
+        verifier.set_secrets([secret("whsec_b")]);
+        assert_eq!(verifier.verify(NOW, &headers, BODY).unwrap_err(), Refusal::Mismatch);
     }
 
     #[test]
