@@ -7,11 +7,13 @@
 struct Readme;
 
 mod display;
+mod mounted;
 mod options;
 mod stage;
 
 pub use self::{
     display::{Display, print_table},
+    mounted::{hook, show},
     options::{Options, UsageError, parse},
     stage::{Stage, StageError},
 };

@@ -1,0 +1,23 @@
+//! What the examples of mounting receive, and show: any delivery, without an export of their own.
+
+use std::{env, error::Error};
+
+use abyssale_core::{
+    SigningSecret,
+    webhook::{Delivery, Hook, Reply, Verifier},
+};
+
+use crate::display;
+
+/// A hook that takes deliveries signed with `ABYSSALE_SIGNING_SECRET`, at any path and without a token.
+pub fn hook() -> Result<Hook, Box<dyn Error + Send + Sync>> {
+    let secret =
+        env::var("ABYSSALE_SIGNING_SECRET").map_err(|error| format!("ABYSSALE_SIGNING_SECRET: {error}"))?;
+    Ok(Hook::new(Verifier::new([SigningSecret::new(secret)?])).token(None))
+}
+
+/// Shows a delivery, and says that it was taken.
+pub fn show(delivery: &Delivery) -> Reply {
+    display::complain(&format!("{:?}", delivery.event));
+    Reply::Acknowledged
+}

@@ -1,0 +1,149 @@
+//! Requests that two servers could read in two ways, and what hides behind a request.
+
+use std::{
+    io::{Read as _, Write as _},
+    net::Shutdown,
+};
+
+use crate::{
+    alone,
+    standing::{PATH, SECRET, Standing, event, genuine, signature, statuses},
+};
+
+#[test]
+fn what_could_be_framed_in_two_ways_is_refused_and_ends_the_connection() {
+    let _alone = alone();
+    let body = event("smuggled");
+    let length = body.len();
+    let signature = signature(SECRET, &body, 0);
+    let head = format!("POST {PATH} HTTP/1.1\r\nHost: h\r\nX-Abyssale-Signature: {signature}\r\n");
+    let chunk = format!("{length:x}\r\n{body}\r\n0\r\n\r\n");
+    let shapes = [
+        format!("{head}Content-Length: {length}\r\nContent-Length: {length}\r\n\r\n{body}"),
+        format!("{head}Content-Length: 0\r\nContent-Length: {length}\r\n\r\n{body}"),
+        format!("{head}Content-Length: {length}, {length}\r\n\r\n{body}"),
+        format!("{head}Content-Length: +{length}\r\n\r\n{body}"),
+        format!("{head}Content-Length: {length}\r\nTransfer-Encoding: chunked\r\n\r\n{chunk}"),
+        format!("{head}Transfer-Encoding: chunked\r\nContent-Length: {length}\r\n\r\n{chunk}"),
+        format!("{head}Transfer-Encoding: chunked\r\nTransfer-Encoding: identity\r\n\r\n{chunk}"),
+        format!("{head}Transfer-Encoding: xchunked\r\n\r\n{chunk}"),
+        format!("{head}Transfer-Encoding: chunked, identity\r\n\r\n{chunk}"),
+        format!("{head}Transfer-Encoding : chunked\r\n\r\n{chunk}"),
+        format!("{head}Transfer-Encoding:\x0bchunked\r\n\r\n{chunk}"),
+        format!("{head}X: a\r\n Content-Length: {length}\r\n\r\n{body}"),
+        format!("{head}X: a\nContent-Length: {length}\r\n\r\n{body}"),
+        format!("{head}X: a\rContent-Length: {length}\r\n\r\n{body}"),
+        format!("{head}Content-Length: {length}\n\n{body}"),
+        format!("{head}Transfer-Encoding: chunked\r\n\r\n{length:x};a=\"\n\"\r\n{body}\r\n0\r\n\r\n"),
+        format!("{head}Transfer-Encoding: chunked\r\n\r\n{length:x}\n{body}\n0\n\n"),
+        format!("{head}Transfer-Encoding: chunked\r\n\r\n0x{length:x}\r\n{body}\r\n0\r\n\r\n"),
+        format!("{head}Transfer-Encoding: chunked\r\n\r\n{length:x}\r\n{body}\r\n0\r\nHost: i\r\n\r\n"),
+        format!("{head}Transfer-Encoding: chunked\r\n\r\nfffffffffffffffff\r\n{body}\r\n0\r\n\r\n"),
+        format!("\r\n{head}Content-Length: {length}\r\n\r\n{body}"),
+        format!("{}Content-Length: {length}\r\n\r\n{body}", head.replace("Host: h", "Host: h\r\nHost: i")),
+        format!("{}Content-Length: {length}\r\n\r\n{body}", head.replace("Host: h\r\n", "")),
+        format!("{}Content-Length: {length}\r\n\r\n{body}", head.replace("POST /", "POST http://i/")),
+        format!("{}Content-Length: {length}\r\n\r\n{body}", head.replace("POST ", "POST\t")),
+    ];
+    for standing in Standing::both(|_| {}) {
+        for shape in &shapes {
+            // Whoever reads it otherwise would see this one, too.
+            let bytes = [shape.as_bytes(), &genuine("hidden", true)].concat();
+            assert_eq!(standing.talk(&bytes).unwrap(), [400], "{}: {shape:?}", standing.name);
+        }
+        assert!(standing.handled().is_empty(), "{}", standing.name);
+        assert_eq!(standing.counts().bad_request, shapes.len() as u64);
+    }
+}
+
+#[test]
+fn garbage_behind_a_genuine_delivery_ends_the_connection_and_nothing_else() {
+    let _alone = alone();
+    for standing in Standing::both(|_| {}) {
+        for garbage in [&b"\r\n\r\n"[..], b"\0", b"GET", b"\x16\x03\x01\x02\x00\x01\x00", b"{}\r\n\r\n"] {
+            let bytes = [&genuine("genuine", true), garbage].concat();
+            let statuses = standing.talk(&bytes).unwrap();
+            assert_eq!(statuses[0], 200, "{}: {garbage:?}", standing.name);
+            assert!(statuses.len() == 1 || statuses[1..] == [400], "{}: {statuses:?}", standing.name);
+        }
+        assert_eq!(standing.handled()["genuine"], 5);
+    }
+}
+
+#[test]
+fn several_deliveries_on_a_connection_are_answered_in_their_order() {
+    let _alone = alone();
+    for standing in Standing::both(|settings| settings.requests_per_connection = 3) {
+        let bytes: Vec<u8> = (0..5).flat_map(|n| genuine(&format!("e{n}"), true)).collect();
+        assert_eq!(standing.talk(&bytes).unwrap(), [200; 3], "{}", standing.name);
+        assert_eq!(standing.handled().into_keys().collect::<Vec<_>>(), ["e0", "e1", "e2"]);
+    }
+}
+
+#[test]
+fn what_is_too_large_is_refused_however_it_comes() {
+    let _alone = alone();
+    for standing in Standing::both(|_| {}) {
+        let head = format!("POST {PATH} HTTP/1.1\r\nHost: h\r\nX-Abyssale-Signature: t=1,v1=0\r\n");
+        let endless_chunks =
+            format!("{head}Transfer-Encoding: chunked\r\n\r\n{}", "8\r\n        \r\n".repeat(140_000));
+        for (bytes, status) in [
+            (format!("{head}X: {}\r\n\r\n", "x".repeat(1 << 20)), 431),
+            (format!("{head}{}\r\n", "X: y\r\n".repeat(100)), 431),
+            (format!("POST /{} HTTP/1.1\r\nHost: h\r\n\r\n", "x".repeat(1 << 15)), 431),
+            (format!("{head}Content-Length: 1048577\r\n\r\n"), 413),
+            (format!("{head}Content-Length: 18446744073709551615\r\n\r\n"), 413),
+            (format!("{head}Content-Length: 18446744073709551616\r\n\r\n"), 400),
+            (endless_chunks, 413),
+            (head.clone() + "\r\n", 411),
+        ] {
+            assert_eq!(standing.talk(bytes.as_bytes()).unwrap(), [status], "{}", standing.name);
+        }
+        assert_eq!(standing.deliver("genuine"), 1);
+    }
+}
+
+#[test]
+fn a_shutdown_finishes_what_has_begun_and_takes_nothing_new() {
+    let _alone = alone();
+    for mut standing in Standing::both(|_| {}) {
+        let request = String::from_utf8(genuine("begun", true)).unwrap();
+        let (head, body) = request.split_once("\r\n\r\n").unwrap();
+        let mut begun = standing.connect().unwrap();
+        begun.write_all(format!("{head}\r\nExpect: 100-continue\r\n\r\n").as_bytes()).unwrap();
+        let mut go_on = [0; 25];
+        begun.read_exact(&mut go_on).unwrap();
+        assert!(go_on.starts_with(b"HTTP/1.1 100 "), "it has begun");
+        let mut idle = standing.connect().unwrap();
+        idle.write_all(&genuine("before", true)).unwrap();
+        let mut answer = [0; 38];
+        idle.read_exact(&mut answer).unwrap();
+        let shutdown = standing.take_shutdown();
+        let shutting_down = std::thread::spawn(shutdown);
+        let mut nothing = Vec::new();
+        idle.read_to_end(&mut nothing).unwrap();
+        assert!(nothing.is_empty(), "{}: an idle connection is closed without a word", standing.name);
+        begun.write_all(body.as_bytes()).unwrap();
+        begun.shutdown(Shutdown::Write).unwrap();
+        let mut answer = String::new();
+        begun.read_to_string(&mut answer).unwrap();
+        assert_eq!(statuses(&answer), [200], "{}: {answer}", standing.name);
+        assert!(answer.contains("connection: close"), "{answer}");
+        shutting_down.join().unwrap();
+        assert!(standing.connect().is_err(), "{}", standing.name);
+        assert_eq!(standing.handled().into_keys().collect::<Vec<_>>(), ["before", "begun"]);
+    }
+}
+
+#[test]
+fn an_address_of_either_family_is_listened_on() {
+    let _alone = alone();
+    let Some(both) = Standing::both_at("[::1]:0", |_| {}) else {
+        println!("there is no IPv6 on this machine");
+        return;
+    };
+    for standing in both {
+        assert!(standing.address.is_ipv6());
+        assert_eq!(standing.deliver("genuine"), 1, "{}", standing.name);
+    }
+}

@@ -1,0 +1,89 @@
+//! Slow-loris, on the head and on the body.
+
+use std::{
+    io::{Read as _, Write as _},
+    net::TcpStream,
+    thread,
+    time::{Duration, Instant},
+};
+
+use crate::{
+    alone,
+    standing::{Standing, statuses},
+};
+
+const HEAD: &[u8] = b"POST /abyssale HTTP/1.1\r\nHost: h\r\nX: ";
+const BODY: &[u8] =
+    b"POST /abyssale HTTP/1.1\r\nHost: h\r\nX-Abyssale-Signature: t=1,v1=0\r\nContent-Length: 9999\r\n\r\n";
+
+#[test]
+fn who_dribbles_is_cut_off_when_the_time_is_over() {
+    let _alone = alone();
+    for standing in Standing::both(|settings| {
+        settings.head_timeout = Duration::from_millis(400);
+        settings.body_timeout = Duration::from_millis(400);
+    }) {
+        for begun in [HEAD, BODY] {
+            let mut stream = standing.connect().unwrap();
+            let started = Instant::now();
+            stream.write_all(begun).unwrap();
+            // A byte now and then: each comes in time, and all of them do not.
+            let mut dribbling = stream.try_clone().unwrap();
+            let dribble = thread::spawn(move || {
+                for _ in 0..200 {
+                    thread::park_timeout(Duration::from_millis(20));
+                    if dribbling.write_all(b"x").is_err() {
+                        break;
+                    }
+                }
+            });
+            let mut answer = String::new();
+            // The end may be a reset, since bytes are still coming; the answer is there before it.
+            let _ended = stream.read_to_string(&mut answer);
+            assert_eq!(statuses(&answer), [408], "{}", standing.name);
+            assert!(started.elapsed() >= Duration::from_millis(300));
+            drop(stream);
+            dribble.join().unwrap();
+        }
+        let mut silent = standing.connect().unwrap();
+        let mut answer = String::new();
+        silent.read_to_string(&mut answer).unwrap();
+        assert_eq!(answer, "", "{}: who says nothing is told nothing", standing.name);
+        assert_eq!(standing.counts().too_slow, 2);
+    }
+}
+
+#[test]
+fn who_dawdles_makes_room_for_a_delivery() {
+    let _alone = alone();
+    for begun in [&b""[..], b"P", HEAD, BODY] {
+        for standing in Standing::both(|settings| {
+            settings.connections = 32;
+            settings.connections_per_address = 32;
+        }) {
+            let held: Vec<TcpStream> = (0..32)
+                .map(|_| {
+                    let mut stream = standing.connect().unwrap();
+                    stream.write_all(begun).unwrap();
+                    stream
+                })
+                .collect();
+            for number in 0..20 {
+                assert_eq!(standing.deliver(&number.to_string()), 1, "{} {begun:?}", standing.name);
+            }
+            drop(held);
+        }
+    }
+}
+
+#[test]
+fn an_idle_connection_is_closed_in_its_time() {
+    let _alone = alone();
+    for standing in Standing::both(|settings| settings.idle_timeout = Duration::from_millis(200)) {
+        let mut stream = standing.connect().unwrap();
+        stream.write_all(&crate::standing::genuine("genuine", true)).unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        assert_eq!(statuses(&answer), [200], "{}", standing.name);
+    }
+}
