@@ -10,6 +10,7 @@ use actix_web::{
     web::{Bytes, Data, PayloadConfig, ServiceConfig, to},
 };
 
+/// Answers one request.
 pub async fn answer(receiver: Data<Receiver>, request: HttpRequest, body: Bytes) -> HttpResponse {
     let headers: Vec<_> = request.headers().iter().map(|(name, value)| (name, value.as_bytes())).collect();
     let target = request.uri().path_and_query().map_or("/", |target| target.as_str());
@@ -17,6 +18,7 @@ pub async fn answer(receiver: Data<Receiver>, request: HttpRequest, body: Bytes)
     HttpResponse::new(StatusCode::from_u16(reply.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR))
 }
 
+/// A route below `/abyssale`, for bodies as large as a delivery may be: actix-web stops at less.
 pub fn routes(receiver: Receiver) -> impl FnOnce(&mut ServiceConfig) + Clone + Send {
     move |config| {
         let size = PayloadConfig::new(MAX_DELIVERY);

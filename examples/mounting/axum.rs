@@ -7,6 +7,7 @@ use abyssale_examples::{hook, show};
 use axum::Router;
 use tokio::net::TcpListener;
 
+/// The routes of a server that takes deliveries below `/abyssale`.
 pub fn app(receiver: &Receiver) -> Router {
     Router::new().nest_service("/abyssale", receiver.service())
 }

@@ -11,6 +11,7 @@ use hyper::server::conn::http1;
 use hyper_util::{rt::TokioIo, service::TowerToHyperService};
 use tokio::net::TcpListener;
 
+/// Serves connections for ever.
 pub async fn serve(socket: TcpListener, receiver: Receiver) -> io::Result<()> {
     loop {
         let (stream, _) = socket.accept().await?;

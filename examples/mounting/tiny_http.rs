@@ -8,6 +8,7 @@ use abyssale_blocking::{Receiver, core::webhook::MAX_DELIVERY};
 use abyssale_examples::{hook, show};
 use tiny_http::{Request, Response, Server};
 
+/// Answers one request.
 pub fn answer(receiver: &Receiver, mut request: Request) -> io::Result<()> {
     let field = |field: &tiny_http::Header| (field.field.to_string(), field.value.to_string());
     let (headers, mut body) = (request.headers().iter().map(field).collect::<Vec<_>>(), Vec::new());
