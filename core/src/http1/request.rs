@@ -84,15 +84,14 @@ impl HeadReader {
 
     /// Takes bytes. Once the head is whole, returns it and what has come behind it.
     pub fn feed(&mut self, bytes: &[u8]) -> Result<Option<(Head, Vec<u8>)>, Malformed> {
+        // Some readers skip an empty line before a request, and some take it for the end of one.
+        if self.is_empty() && bytes.first() == Some(&b'\r') {
+            return Err(Malformed::BadRequest);
+        }
         let whole = self.lines.feed(bytes, self.max_bytes).map_err(|error| match error {
             NotLines::LineEnd => Malformed::BadRequest,
             NotLines::TooLong => Malformed::HeadTooLarge,
         })?;
-        let so_far = whole.as_ref().map_or(&self.lines.bytes, |(head, _)| head);
-        // Some readers skip an empty line before a request, and some take it for the end of one.
-        if so_far.first() == Some(&b'\r') {
-            return Err(Malformed::BadRequest);
-        }
         whole.map(|(head, behind)| Ok((parse_head(&head, self.max_fields)?, behind))).transpose()
     }
 }

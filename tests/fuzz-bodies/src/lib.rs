@@ -5,14 +5,20 @@
 //! the same generator of Python values.
 
 mod archive_headers;
+mod delivery;
 mod error_response;
 pub mod python;
+mod request_reader;
+mod signature_header;
 mod strict;
 mod validation;
 
 pub use self::{
     archive_headers::archive_headers,
+    delivery::delivery,
     error_response::error_response,
+    request_reader::request_reader,
+    signature_header::signature_header,
     validation::{validation_json, validation_repr, validation_round_trip},
 };
 
@@ -20,9 +26,12 @@ pub use self::{
 pub type Target = (&'static str, fn(&[u8]));
 
 /// All targets.
-pub const TARGETS: [Target; 5] = [
+pub const TARGETS: [Target; 8] = [
     ("archive_headers", archive_headers),
+    ("delivery", delivery),
     ("error_response", error_response),
+    ("request_reader", request_reader),
+    ("signature_header", signature_header),
     ("validation_json", validation_json),
     ("validation_repr", validation_repr),
     ("validation_round_trip", validation_round_trip),
