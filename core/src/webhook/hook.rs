@@ -130,6 +130,21 @@ pub struct Delivery {
 
 /// What to answer to a request, with the reason for our own log.
 ///
+/// | status | what came | what becomes of a genuine delivery |
+/// |---|---|---|
+/// | 200 | an event that is saved, was known already, or is none of our concern | it is over |
+/// | 400 | genuine, but not an event that can be read; or no request that can be read in one way only | it comes again |
+/// | 401 | no signature, or one that is malformed, stale or another's | it comes again, signed anew |
+/// | 404 | another path, or a token that nobody waits for | it comes again |
+/// | 405 | another method than POST | |
+/// | 408 | a head or a body that took too long | it comes again |
+/// | 411 | a request that says nothing about a body (by a listener) | |
+/// | 413 | a body of more than 1 MiB | it comes again, in vain |
+/// | 415 | a body that is encoded | it comes again, in vain |
+/// | 429 | an event for which there is no room, or whom a handler puts off | it comes again |
+/// | 431 | a head that is too long (by a listener) | |
+/// | 503 | anything while we shut down, or what could not be saved | it comes again |
+///
 /// The answer itself is a bare [`status`](Self::status) with an empty body: a stranger learns nothing
 /// more. Only a 2xx ends a delivery; after anything else the service comes again, six times in all,
 /// over hours.
@@ -191,7 +206,7 @@ pub const MAX_DELIVERY: usize = 1 << 20;
 
 #[cfg(test)]
 mod tests {
-    use alloc::{format, vec};
+    use alloc::{format, vec, vec::Vec};
 
     use super::*;
     use crate::webhook::sign;
@@ -256,6 +271,27 @@ mod tests {
         assert_eq!(status(&[claimed], &vec![b' '; MAX_DELIVERY + 1]), 413);
         assert_eq!(status(&[("content-length", "1048577")], b""), 401, "before anybody reads so much");
         assert_eq!(status(&[("content-encoding", "gzip")], BODY), 415);
+    }
+
+    #[test]
+    fn the_table_of_statuses_is_the_truth() {
+        let replies = [
+            Reply::Acknowledged,
+            Reply::BadEvent(EventError::Unusable { field: "export_id" }),
+            Reply::Unauthorized(Refusal::Missing),
+            Reply::NotFound,
+            Reply::MethodNotAllowed,
+            Reply::TooSlow,
+            Reply::TooLarge,
+            Reply::UnsupportedEncoding,
+            Reply::NoRoom,
+            Reply::Unavailable,
+        ];
+        let mut expected: Vec<_> = replies.iter().map(Reply::status).chain([411, 431]).collect();
+        expected.sort_unstable();
+        let rows = include_str!("hook.rs").lines().filter_map(|line| line.strip_prefix("/// | "));
+        let table: Vec<u16> = rows.filter_map(|row| row.split(' ').next()?.parse().ok()).collect();
+        assert_eq!(table, expected);
     }
 
     #[test]
