@@ -11,7 +11,7 @@ use abyssale_core::{
     ApiKey, BannerId, InvalidBannerId, SigningSecret, Store, StoreError, TokenPlacement, UnknownOutcome,
     exports::Limits,
 };
-use abyssale_host::{Callback, CallbackSettings, Error, Office, office::Reception};
+use abyssale_host::{Callback, CallbackSettings, Error, Office, office::Reception, server::ListenerSettings};
 use tokio::task::spawn_blocking;
 
 use crate::{Client, ClientBuilder, Job, Listener, Receiver, ReceiverService, Resumed, drive::Doorbell};
@@ -98,6 +98,7 @@ pub struct ExporterBuilder {
     client: ClientBuilder,
     callback: CallbackSettings,
     listen: Option<Listen>,
+    listener: ListenerSettings,
     limits: Limits,
     store: Option<NoDebug>,
 }
@@ -165,6 +166,12 @@ impl ExporterBuilder {
         self
     }
 
+    /// Other limits and time-outs for the listener, or TLS.
+    pub fn listener(mut self, settings: ListenerSettings) -> Self {
+        self.listener = settings;
+        self
+    }
+
     /// A signing secret; deliveries must then be signed with it. May be given several times.
     pub fn signing_secret(mut self, secret: SigningSecret) -> Self {
         self.callback.secrets.push(secret);
@@ -220,8 +227,8 @@ impl ExporterBuilder {
         let office = Arc::new(office);
         let receiver = Receiver::new(hook, Reception(Arc::clone(&office)));
         let listener = match self.listen {
-            Some(Listen::Address(address)) => Some(receiver.listen(address).await?),
-            Some(Listen::Socket(socket)) => Some(receiver.listen_on(socket)?),
+            Some(Listen::Address(address)) => Some(receiver.listen_with(address, &self.listener).await?),
+            Some(Listen::Socket(socket)) => Some(receiver.listen_on_with(socket, &self.listener)?),
             None => None,
         };
         Ok(Exporter(Arc::new(Inner { client, callback, office, receiver, listener })))

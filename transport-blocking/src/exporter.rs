@@ -10,7 +10,7 @@ use std::{
 use abyssale_core::{
     ApiKey, BannerId, InvalidBannerId, SigningSecret, Store, TokenPlacement, UnknownOutcome, exports::Limits,
 };
-use abyssale_host::{Callback, CallbackSettings, Error, Office, office::Reception};
+use abyssale_host::{Callback, CallbackSettings, Error, Office, office::Reception, server::ListenerSettings};
 
 use crate::{Client, ClientBuilder, Job, Listener, Receiver, Resumed, drive::Doorbell};
 
@@ -91,6 +91,7 @@ pub struct ExporterBuilder {
     client: ClientBuilder,
     callback: CallbackSettings,
     listen: Option<Listen>,
+    listener: ListenerSettings,
     limits: Limits,
     store: Option<NoDebug>,
 }
@@ -158,6 +159,12 @@ impl ExporterBuilder {
         self
     }
 
+    /// Other limits and time-outs for the listener, or TLS.
+    pub fn listener(mut self, settings: ListenerSettings) -> Self {
+        self.listener = settings;
+        self
+    }
+
     /// A signing secret; deliveries must then be signed with it. May be given several times.
     pub fn signing_secret(mut self, secret: SigningSecret) -> Self {
         self.callback.secrets.push(secret);
@@ -207,8 +214,8 @@ impl ExporterBuilder {
         let office = Arc::new(office);
         let receiver = Receiver::new(hook, Reception(Arc::clone(&office)));
         let listener = match self.listen {
-            Some(Listen::Address(address)) => Some(receiver.listen(address)?),
-            Some(Listen::Socket(socket)) => Some(receiver.listen_on(socket)?),
+            Some(Listen::Address(address)) => Some(receiver.listen_with(address, &self.listener)?),
+            Some(Listen::Socket(socket)) => Some(receiver.listen_on_with(socket, &self.listener)?),
             None => None,
         };
         Ok(Exporter(Arc::new(Inner { client, callback, office, receiver, listener })))
