@@ -15,7 +15,7 @@ use abyssale_core::{
     UnknownOutcome, webhook::NewExport,
 };
 use abyssale_host::{
-    Error, Observer,
+    Error, Observer, Progress,
     unpack::{Entry, Limits},
 };
 use tokio::io::AsyncWrite;
@@ -65,7 +65,10 @@ pub(crate) trait Adapter: Sized + Send + Sync {
         observer: impl Observer + 'static,
     ) -> Result<Vec<Entry>, Error>;
     fn unpack_to(&self, ids: &[&str], path: &Path, folder: &Path) -> Result<Vec<Entry>, Error>;
-    fn wait(&self, ids: &[&str], observer: impl Observer) -> Result<NewExport, Error>;
+    fn wait(&self, ids: &[&str]) -> Result<NewExport, Error> {
+        self.wait_observed(ids, |_: Progress<'_>| {})
+    }
+    fn wait_observed(&self, ids: &[&str], observer: impl Observer) -> Result<NewExport, Error>;
     fn resume(&self) -> Vec<Result<Resumed, Error>>;
     fn create_export(&self, order: &Order) -> Result<ExportId, Error>;
     fn download(&self, event: &NewExport, path: &Path) -> Result<u64, Error>;
@@ -188,7 +191,7 @@ impl Adapter for Blocking {
         self.0.export(ids.iter().copied())?.save_to(path)?.unpack_into(folder)
     }
 
-    fn wait(&self, ids: &[&str], observer: impl Observer) -> Result<NewExport, Error> {
+    fn wait_observed(&self, ids: &[&str], observer: impl Observer) -> Result<NewExport, Error> {
         self.0.export(ids.iter().copied())?.observe(observer).wait()
     }
 
@@ -292,7 +295,7 @@ impl Adapter for Async {
         })
     }
 
-    fn wait(&self, ids: &[&str], observer: impl Observer) -> Result<NewExport, Error> {
+    fn wait_observed(&self, ids: &[&str], observer: impl Observer) -> Result<NewExport, Error> {
         self.run(self.exporter.export(ids.iter().copied())?.observe(observer).wait())
     }
 

@@ -116,7 +116,7 @@ pub(crate) fn a_request_that_may_have_been_sent_is_not_sent_again_after_a_crash<
 pub(crate) fn an_event_that_was_acknowledged_outlives_the_process<A: Adapter>() {
     let lives = Lives::new(config(&[]));
     let received = |progress: Progress<'_>| matches!(progress, Progress::Notice(Notice::EventReceived(_)));
-    crash(|observer| A::build(lives.setup()).unwrap().wait(&IDS, observer).map(drop), received);
+    crash(|observer| A::build(lives.setup()).unwrap().wait_observed(&IDS, observer).map(drop), received);
     let deliveries = lives.simulator.wait_for_deliveries(1, PATIENCE).unwrap();
     assert_eq!(deliveries[0].outcome, Outcome::Answered(200));
     let next = A::build(lives.setup()).unwrap();

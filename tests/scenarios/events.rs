@@ -132,7 +132,7 @@ pub(crate) fn unsigned_deliveries_are_protected_by_the_token<A: Adapter>() {
 
 pub(crate) fn waiting_alone_returns_the_event<A: Adapter>() {
     let world = World::<A>::new(&["event:archive-url=url.zip"]);
-    let event = world.adapter.wait(&IDS, |_: abyssale_host::Progress<'_>| {}).unwrap();
+    let event = world.adapter.wait(&IDS).unwrap();
     assert_eq!(&*event.archive_url, "url.zip", "the documented sample is accepted as it is");
     assert!(event.requested_at.is_some() && event.generated_at.is_some());
     assert!(world.downloads().is_empty());

@@ -12,7 +12,7 @@ use crate::{
 
 pub(crate) fn bad_orders_are_typed_errors<A: Adapter>() {
     let world = World::<A>::new(&[]);
-    let refused = |ids: &[&str]| match world.adapter.wait(ids, |_: abyssale_host::Progress<'_>| {}) {
+    let refused = |ids: &[&str]| match world.adapter.wait(ids) {
         Err(Error::Order(error)) => error,
         other => panic!("{other:?}"),
     };

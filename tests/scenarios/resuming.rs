@@ -29,7 +29,7 @@ fn room<A: Adapter>(change: impl FnOnce(&mut Setup)) -> (World<A>, NewExport) {
         setup.max_retries = 0;
         change(setup);
     });
-    let event = world.adapter.wait(&IDS, |_: abyssale_host::Progress<'_>| {}).unwrap();
+    let event = world.adapter.wait(&IDS).unwrap();
     (world, event)
 }
 
@@ -321,7 +321,7 @@ pub(crate) fn a_full_disk_is_a_typed_error_and_leaves_what_can_be_resumed<A: Ada
     let (world, _) = room::<A>(|_| {});
     let Some(disk) = SmallDisk::mount(world.folder.path().join("disk"), SIZE) else { return };
     world.simulator.set_archive(Contents::Synthetic(4 * SIZE));
-    let event = world.adapter.wait(&IDS, |_: abyssale_host::Progress<'_>| {}).unwrap();
+    let event = world.adapter.wait(&IDS).unwrap();
     let target = disk.0.join("banners.zip");
     let failure = failure(world.adapter.download(&event, &target));
     assert!(matches!(failure, Failure::Storage { .. }), "{failure:?}");
