@@ -71,6 +71,7 @@ mod transitions;
 mod tests;
 
 use alloc::{boxed::Box, sync::Arc, vec::Vec};
+use core::fmt;
 
 use self::{state::State, transitions::seed_of};
 use crate::{
@@ -86,7 +87,7 @@ pub use output::{Finished, Notice, Output, RetryReason};
 pub use snapshot::{RestoreError, Snapshot};
 
 /// One export. See the [module](self) for how to drive it.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Export {
     config: Arc<Config>,
     order: Order,
@@ -272,6 +273,37 @@ impl Export {
     /// Always later than the last `now`; `None` once the job is over.
     pub fn poll_timeout(&self) -> Option<Timestamp> {
         self.state.deadline()
+    }
+}
+
+/// Everything but the settings, which all jobs have in common.
+impl fmt::Debug for Export {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            config: _,
+            order,
+            state,
+            seed,
+            tries,
+            next_call,
+            now,
+            revision,
+            abort,
+            rare,
+            done_was_given,
+        } = self;
+        f.debug_struct("Export")
+            .field("order", order)
+            .field("state", state)
+            .field("seed", seed)
+            .field("tries", tries)
+            .field("next_call", next_call)
+            .field("now", now)
+            .field("revision", revision)
+            .field("abort", abort)
+            .field("rare", rare)
+            .field("done_was_given", done_was_given)
+            .finish_non_exhaustive()
     }
 }
 

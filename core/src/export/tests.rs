@@ -699,6 +699,105 @@ fn every_state_survives_a_restart() {
     }
 }
 
+/// As the first release wrote them, which knew of no seed. Only ever to be added to.
+const SAVED_BEFORE: [&str; 10] = [
+    r#"{"calling":{"call":0,"sent":false,"deadline":1755561264000}}"#,
+    r#"{"calling":{"call":0,"sent":true,"deadline":1755561264000}}"#,
+    r#"{"pausing":{"until":1755561236000}}"#,
+    r#"{"uncertain":{"cause":{"lost":"reset"},"until":1755561354000}}"#,
+    r#"{"uncertain":{"cause":"interrupted","until":1755561354000}}"#,
+    r#"{"waiting":{"export_id":"54e62358-2656-455c-afd7-66d5ed3dd581","since":1755561234000,"until":1755563034000}}"#,
+    r#"{"fetching":{"event":{"export_id":"e","archive_url":"https://h/a.zip","generated_at":1755561230000},"call":1,"sent":true,"deadline":1755561264000}}"#,
+    r#"{"resting":{"event":{"export_id":"e","archive_url":"https://h/a.zip"},"until":1755561236000}}"#,
+    r#"{"done":{"Ok":{"archive":{"event":{"export_id":"e","archive_url":"https://h/a.zip"},"bytes":22}}}}"#,
+    r#"{"done":{"Err":"cancelled"}}"#,
+];
+
+#[test]
+fn what_an_earlier_release_saved_is_still_read() {
+    for state in SAVED_BEFORE {
+        let json = format!(
+            r#"{{"version":1,"saved_at":1755561234000,"order":{{"ids":["{ID}"],"callback":"https://hooks.example.com/abyssale","token":["{}","path_segment"],"goal":"archive"}},"state":{state},"tries":{{"retries":1,"probed":false}},"next_call":2}}"#,
+            token().as_str()
+        );
+        let snapshot = Snapshot::from_json(&json).unwrap();
+        assert_eq!(snapshot.order(), &order_with_token());
+        assert_eq!(snapshot.to_json(), json, "and nothing of it is lost");
+        let mut export = Export::restore(Arc::new(config()), snapshot, START).unwrap();
+        assert_eq!(export.is_done(), state.contains("done"), "{state}");
+        let saved = export.snapshot().to_json();
+        assert_eq!(Snapshot::from_json(&saved).unwrap().to_json(), saved);
+        for _ in 0..100 {
+            let _ = core::iter::from_fn(|| export.poll_output()).count();
+            let Some(deadline) = export.poll_timeout() else { break };
+            let _ = export.handle(deadline, Input::Tick);
+        }
+        assert!(export.is_done(), "{state}");
+    }
+}
+
+#[test]
+fn a_restored_job_keeps_the_seed_of_its_waits() {
+    let refused_after = |export: &mut Export| {
+        let call = core::iter::from_fn(|| export.poll_output()).find_map(|output| match output {
+            Output::Call { call, .. } => Some(call),
+            _ => None,
+        });
+        let refused = Input::CallFailed { call: call.unwrap(), sent: Sent::Never, reason: "refused" };
+        let _ = export.handle(START, refused);
+        export.poll_timeout()
+    };
+    let export = |seed| Export::new(Arc::new(config()), order(), START).with_seed(seed);
+    let mut waits: Vec<_> = (0..20).map(|seed| refused_after(&mut export(seed))).collect();
+    for (seed, wait) in waits.iter().enumerate() {
+        let snapshot = export(seed as u64).snapshot();
+        let mut restored = Export::restore(Arc::new(config()), snapshot, START).unwrap();
+        assert_eq!(refused_after(&mut restored), *wait);
+    }
+    waits.sort();
+    waits.dedup();
+    assert!(waits.len() > 15, "{waits:?}");
+}
+
+#[test]
+fn only_the_attempt_under_way_is_heard_of() {
+    let (bench, call) = Bench::fetching();
+    let (asking, post) = {
+        let mut bench = Bench::usual();
+        let post = bench.attempt().unwrap();
+        (bench, post)
+    };
+    let strange = CallId(7);
+    for (bench, other) in [(&bench, strange), (&bench, CallId(0)), (&asking, strange)] {
+        let inputs = [
+            Input::Progress { call: other, received: 1, total: None },
+            Input::Downloaded { call: other, bytes: 1 },
+            Input::DownloadFailed { call: other, error: DownloadError::Interrupted("reset") },
+            Input::CallFailed { call: other, sent: Sent::Never, reason: "refused" },
+            Input::Response { call: other, status: 500, headers: &(), body: b"" },
+        ];
+        for input in inputs {
+            let mut export = bench.export.clone();
+            let later = bench.now.saturating_add(Duration::from_secs(1));
+            assert_eq!(export.handle(later, input), Disposition::Stale);
+            assert_eq!(export.poll_timeout(), bench.export.poll_timeout());
+            assert_eq!(export.revision(), bench.export.revision());
+        }
+    }
+    // A call is no download, and a download is no call.
+    let mut export = bench.export.clone();
+    let failed = Input::CallFailed { call, sent: Sent::Maybe, reason: "reset" };
+    assert_eq!(export.handle(bench.now, failed), Disposition::Stale);
+    let mut export = asking.export.clone();
+    for input in [
+        Input::Progress { call: post, received: 1, total: None },
+        Input::Downloaded { call: post, bytes: 1 },
+        Input::DownloadFailed { call: post, error: DownloadError::Storage("full") },
+    ] {
+        assert_eq!(export.handle(asking.now, input), Disposition::Stale);
+    }
+}
+
 #[test]
 fn a_snapshot_that_cannot_be_restored_says_why() {
     let json = Bench::accepted().export.snapshot().to_json();
