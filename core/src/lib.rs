@@ -1,18 +1,18 @@
-//! The protocol of Abyssale exports, without I/O: bytes and time in, requests and facts out.
-//!
-//! Abyssale renders marketing images; an export packs some of them into one ZIP. That takes a
-//! request, then waiting for a webhook, then a download. This crate knows all of it and performs
-//! none of it: it names no socket, file, thread, clock, environment variable or random source.
+//! The protocol of Abyssale exports, without I/O: bytes and time in, requests and facts out. It names no socket, file,
+//! thread, clock, environment variable or random source.
 //!
 //! | to | use |
 //! |---|---|
-//! | carry out one export on any runtime | [`Export`], and the loop in [`export`] |
+//! | carry out one export on any runtime | [`Export`], as below; its states and rules are in [`export`] |
+//! | carry out many behind one callback address | [`Exports`] |
 //! | ask for an export, and no more | [`Endpoint::create_export`], [`ExportAccepted::parse`] |
 //! | check and read a delivery | [`webhook::Hook`], or [`webhook::Verifier`] alone |
+//! | decide about a download, resuming and all | [`download::Transfer`] |
 //! | understand a refusal | [`ApiError`], [`validation`] |
 //!
-//! The crates `abyssale-blocking` (threads, ureq) and `abyssale-async` (tokio, hyper) are built on it;
-//! most programs want one of those.
+//! The guide that follows is the README of this crate.
+#![doc = include_str!("../README.md")]
+#![cfg_attr(docsrs, feature(doc_cfg))]
 #![no_std]
 
 extern crate alloc;
@@ -62,8 +62,3 @@ pub use self::{
     time::Timestamp,
     token::{InvalidToken, Token, TokenPlacement},
 };
-
-/// The README's example, compiled.
-#[cfg(doctest)]
-#[doc = include_str!("../README.md")]
-struct Readme;

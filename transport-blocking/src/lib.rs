@@ -19,6 +19,7 @@
 //! | get archives | [`Exporter`] |
 //! | make one call at a time | [`Client`] |
 //! | receive deliveries, whoever asked for them | [`Receiver`] |
+#![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod client;
 mod drive;

@@ -4,6 +4,7 @@
 //!
 //! There is no network in here. Most programs use `abyssale-blocking` or `abyssale-async`, which
 //! show everything of it that a user needs.
+#![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod callback;
 mod clock;
