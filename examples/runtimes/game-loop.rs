@@ -49,16 +49,16 @@ fn main() -> Result<(), Box<dyn Error>> {
     }
 }
 
-/// A request on its way: its connection, what of it is unsent, and when something was last heard.
+/// A request on its way: its connection, what of it is unsent, and when to give up unless something is heard.
 struct Flight {
     attempt: Attempt,
     connection: Option<(Socket, Option<Vec<u8>>)>,
-    heard: Instant,
+    give_up: Instant,
 }
 
 impl Flight {
     fn new(attempt: Attempt) -> Self {
-        Self { attempt, connection: None, heard: Instant::now() }
+        Self { attempt, connection: None, give_up: Instant::now() }
     }
 
     /// As much as can be done without waiting.
@@ -71,7 +71,8 @@ impl Flight {
             socket.set_nonblocking(true)?;
             // Whatever is wrong will be seen in the next frame, and for now it is not over.
             let _ = socket.connect(&address.into());
-            (self.connection, self.heard) = (Some((socket, None)), Instant::now());
+            self.connection = Some((socket, None));
+            self.give_up = Instant::now() + self.attempt.patience();
             return Ok(None);
         };
         if let Some(error) = socket.take_error()? {
@@ -89,9 +90,9 @@ impl Flight {
                 Err(error) if error.kind() == ErrorKind::WouldBlock => break,
                 Err(error) => return Err(error),
             }
-            self.heard = Instant::now();
+            self.give_up = Instant::now() + self.attempt.patience();
         }
-        if self.heard.elapsed() > self.attempt.patience() {
+        if Instant::now() > self.give_up {
             return Err(ErrorKind::TimedOut.into());
         }
         if unsent.is_some() && !self.attempt.wants_more() {

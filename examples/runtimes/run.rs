@@ -1,6 +1,9 @@
-//! Runs every runtime of this folder as the program that it is, against the simulator on a good day and on bad ones.
+//! Runs every runtime of this folder as the program that it is: against the simulator on a good day and on bad ones, and
+//! through what every adapter must do.
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test that panics has failed")]
+
+mod conformance;
 
 use std::{
     env, fs,
@@ -11,13 +14,16 @@ use std::{
     time::Duration,
 };
 
+use abyssale_conformance::checks;
 use abyssale_core::http1::ResponseReader;
-use abyssale_simulator::{Config, DEMO_BANNERS, Simulator};
+use abyssale_simulator::{Config, Contents, DEMO_BANNERS, Simulator};
 use abyssale_tests::{
     outside::{Need, look_for, trial},
     process::{last_words, run},
 };
 use libtest_mimic::Arguments;
+
+use crate::conformance::Program;
 
 /// Far longer than anything here takes; only a failing test meets it.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -47,6 +53,11 @@ fn main() -> ExitCode {
                 let run = move |program: &Vec<String>| carry_out(program, case);
                 trials.push(trial(&program, format!("{name}::{}", case.0), run));
             }
+        }
+        // Node's part has neither of the two jobs that this takes.
+        for check in checks().filter(|_| name != "wasm-in-node") {
+            let run = move |program: &Vec<String>| (check.run)(&Program(program.clone()));
+            trials.push(trial(&program, format!("{name}::conforms::{}", check.name), run));
         }
     }
     libtest_mimic::run(&arguments, trials).exit_code()
@@ -81,6 +92,8 @@ fn carry_out(program: &[String], (_, troubles, calls, downloads): Case) {
         render_delay: Duration::from_millis(20),
         time_scale: 0.0001,
         requests_per_second: None,
+        // Drawing pictures is what takes the time of a busy machine.
+        archive: Contents::Synthetic(50_000),
         troubles: troubles.iter().map(|trouble| trouble.parse().unwrap()).collect(),
         ..Config::default()
     })

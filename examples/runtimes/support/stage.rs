@@ -39,7 +39,8 @@ pub struct Stage {
 
 impl Stage {
     /// With `ABYSSALE_API_KEY` the service at `ABYSSALE_BASE_URL`, which reaches `ABYSSALE_LISTEN` through
-    /// `ABYSSALE_CALLBACK_URL`; without it a simulator in this process. The first argument is where the archive goes.
+    /// `ABYSSALE_CALLBACK_URL`; without it a simulator in this process. The first argument is
+    /// where the archive goes, the others are the banners.
     ///
     /// The tests that hold the runtimes to what every adapter must do need more: `ABYSSALE_EVENT` is an event whose
     /// archive is fetched without asking for anything, `ABYSSALE_GOAL=acceptance` asks and does not wait,
@@ -75,7 +76,11 @@ impl Stage {
         callback.address = Some(address);
         callback.secrets.extend(secret.map(SigningSecret::new).transpose()?);
         let (callback, hook) = callback.check(true)?;
-        let order = callback.order(DEMO_BANNERS.iter().map(|banner| &*banner.id))?;
+        let mut ids: Vec<String> = env::args().skip(2).collect();
+        if ids.is_empty() {
+            ids = DEMO_BANNERS.iter().map(|banner| banner.id.to_string()).collect();
+        }
+        let order = callback.order(ids.iter().map(String::as_str))?;
         Ok(Self {
             hook: Arc::new(hook),
             clock: Clock::new(),
