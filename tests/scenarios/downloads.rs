@@ -117,7 +117,7 @@ pub(crate) fn nothing_is_fetched_from_outside_a_list_that_was_given<A: Adapter>(
         setup.archive = only(&["10.0.0.0/8"]);
         setup.max_retries = 0;
     });
-    let event = world.adapter.wait(&IDS, |_: Progress<'_>| {}).unwrap();
+    let event = world.adapter.wait(&IDS).unwrap();
     let event = serde_json::json!({
         "export_id": event.export_id.as_str(),
         "archive_url": event.archive_url.replace("127.0.0.1", "localhost"),
@@ -129,7 +129,7 @@ pub(crate) fn nothing_is_fetched_from_outside_a_list_that_was_given<A: Adapter>(
 
 pub(crate) fn an_archive_is_handed_to_any_writer<A: Adapter>() {
     let world = World::<A>::new(&["archive:cut=100", "archive:cut=50"]);
-    let event = world.adapter.wait(&IDS, |_: Progress<'_>| {}).unwrap();
+    let event = world.adapter.wait(&IDS).unwrap();
     let mut out = outlet();
     let bytes = world.adapter.download_to_writer(&event, &mut out).unwrap();
     assert_eq!(world.adapter.download(&event, &world.target()).unwrap(), bytes);
@@ -144,7 +144,7 @@ pub(crate) fn an_archive_is_handed_to_any_writer<A: Adapter>() {
 pub(crate) fn a_writer_is_handed_nothing_twice_and_nothing_of_another_archive<A: Adapter>() {
     // Where the range is ignored it begins anew: with the same bytes, which are not written again.
     let world = World::<A>::new(&["archive:cut=100", "archive:ignore-range"]);
-    let event = world.adapter.wait(&IDS, |_: Progress<'_>| {}).unwrap();
+    let event = world.adapter.wait(&IDS).unwrap();
     let mut out = outlet();
     let bytes = world.adapter.download_to_writer(&event, &mut out).unwrap();
     assert_eq!(world.downloads().len(), 2);
@@ -169,7 +169,7 @@ pub(crate) fn a_writer_is_handed_nothing_twice_and_nothing_of_another_archive<A:
 
 pub(crate) fn a_writer_is_handed_nothing_of_an_error_page<A: Adapter>() {
     let world = World::<A>::new(&["archive:error-page", "archive:status=410"]);
-    let event = world.adapter.wait(&IDS, |_: Progress<'_>| {}).unwrap();
+    let event = world.adapter.wait(&IDS).unwrap();
     let mut out = outlet();
     let error = world.adapter.download_to_writer(&event, &mut out).unwrap_err();
     assert!(matches!(error.failure(), Some(Failure::NotAnArchive { .. })), "{error:?}");
@@ -180,7 +180,7 @@ pub(crate) fn a_writer_is_handed_nothing_of_an_error_page<A: Adapter>() {
 
 pub(crate) fn a_writer_that_refuses_is_a_typed_error<A: Adapter>() {
     let world = World::<A>::new(&[]);
-    let event = world.adapter.wait(&IDS, |_: Progress<'_>| {}).unwrap();
+    let event = world.adapter.wait(&IDS).unwrap();
     let mut out = Outlet { room: 100, ..outlet() };
     let error = world.adapter.download_to_writer(&event, &mut out).unwrap_err();
     assert!(matches!(error.failure(), Some(Failure::Storage { .. })), "{error:?}");

@@ -1,5 +1,7 @@
 //! One export, from the order to the archive: a machine that is told what happened and says what to do.
 //!
+//! Long, because a fifth of it is the loop and the graph that a reader needs before anything else.
+//!
 //! ```text
 //!                 ┌────────── retry ─────────┐
 //!                 ▼                          │

@@ -1,4 +1,6 @@
 //! The rules of the contract, each with a test that fails without it. Time is made up.
+//!
+//! Long, because it is one list: each rule of the contract, with its test, on one bench.
 
 use alloc::{format, string::ToString, sync::Arc, vec, vec::Vec};
 use core::time::Duration;

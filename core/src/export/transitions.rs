@@ -1,4 +1,6 @@
 //! How a job moves from state to state. Every change of the state goes through [`Export::enter`].
+//!
+//! Long, because every way from one state to another is in it, and in it alone.
 
 use alloc::{boxed::Box, string::ToString, vec::Vec};
 use core::time::Duration;

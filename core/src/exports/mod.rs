@@ -1,5 +1,7 @@
 //! Many exports behind one callback address: whose delivery it is, whose turn, whose time.
 //!
+//! Long, because the interface and the books that every call of it keeps are one thing; what is not lies in the files beside it.
+//!
 //! [`Exports`] owns any number of [`Export`] machines. It says what to do next and for which job, routes deliveries
 //! by token and by export id, and keeps all of them together to the account's request budget. Like a single
 //! export it performs nothing.

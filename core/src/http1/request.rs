@@ -1,6 +1,8 @@
 //! Reading an HTTP/1.1 request from bytes, strictly: what two servers could frame differently is
 //! refused. No I/O: bytes in, a request out.
 //!
+//! Long, because half of it are its tests.
+//!
 //! The head is taken apart by httparse, which hyper and ureq use as well. Framing is decided here,
 //! because what there is to borrow is looser than an address on the open internet should be.
 

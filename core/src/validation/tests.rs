@@ -1,5 +1,7 @@
 //! What the readers promise, one sentence at a time. Against real answers, generated ones and Python
 //! they are held in `tests/oracle.rs` of the workspace.
+//!
+//! Long, because it is one list of bodies and what they say.
 
 use alloc::{
     format,

@@ -1,4 +1,6 @@
 //! Whether a delivery is genuine: `X-Abyssale-Signature`, checked over the raw bytes of the body.
+//!
+//! Long, because half of it are its tests.
 
 use alloc::{string::String, vec::Vec};
 use core::{fmt, time::Duration};
