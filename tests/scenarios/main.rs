@@ -101,6 +101,7 @@ scenarios! {
         an_archive_that_is_cut_at_every_byte_is_resumed
         a_job_resumes_by_itself_and_says_from_where
         what_stalled_is_resumed
+        a_store_that_says_nothing_is_given_up
         what_does_not_fit_any_more_is_fetched_anew
         a_length_that_is_wrong_is_found_out
         without_a_strong_validator_nothing_is_kept

@@ -109,6 +109,19 @@ pub(crate) fn what_stalled_is_resumed<A: Adapter>() {
     assert_eq!(ranges(&world), [None, Some("bytes=30-".to_owned())]);
 }
 
+pub(crate) fn a_store_that_says_nothing_is_given_up<A: Adapter>() {
+    let (world, event) = room::<A>(|setup| setup.stall_timeout = Duration::from_secs(1));
+    for silent in ["archive:slow=60s", "archive:drip=60s"] {
+        trouble(&world, silent);
+        let begun = Instant::now();
+        let failure = failure(world.download(&event));
+        assert!(matches!(failure, Failure::Download { .. }), "{silent}: {failure:?}");
+        assert!(begun.elapsed() < PATIENCE, "not after a minute");
+        assert!(world.left_behind().is_empty());
+    }
+    world.assert_whole(world.download(&event).unwrap());
+}
+
 pub(crate) fn what_does_not_fit_any_more_is_fetched_anew<A: Adapter>() {
     for (second, requests) in [("new-etag", 2), ("ignore-range", 2), ("refuse-range", 3), ("weak-etag", 2)] {
         let (world, event) = room::<A>(|_| {});

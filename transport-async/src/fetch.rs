@@ -58,17 +58,18 @@ pub(crate) async fn fetch(
         Ok((receive, body)) => Ok(take_in(file, receive, body, stall, &progress).await?),
         Err(NotBegun::Refused { is_gone, answer }) => {
             // Closing it may remove it, which takes the disk a while.
-            in_background(move || {
+            let close = in_background(move || {
                 if is_gone {
                     file.discard();
                 }
                 Ok(())
-            })
-            .await?;
+            });
+            at_the_end(close, stall, &progress).await?;
             Err(NotFetched::Refused(answer))
         }
         Err(NotBegun::Failed(error)) => {
-            in_background(move || Err::<u64, _>(file.give_up(error))).await.map_err(NotFetched::Failed)
+            let close = in_background(move || Err(file.give_up(error)));
+            Ok(at_the_end(close, stall, &progress).await?)
         }
     }
 }
@@ -147,17 +148,26 @@ async fn take_in(
         deadline = Instant::now() + stall;
     };
     // What has come is kept, whatever came of the rest.
-    let file = patiently(sink.into_file(), stall, progress).await?;
-    match ended {
-        Ok(()) => patiently(in_background(move || file.finish(&receive)), stall, progress).await,
+    let file = at_the_end(sink.into_file(), stall, progress).await?;
+    let close = in_background(move || match ended {
+        Ok(()) => file.finish(&receive),
         Err(error) => {
-            in_background(move || {
-                drop(file);
-                Err(error)
-            })
-            .await
+            drop(file);
+            Err(error)
         }
-    }
+    });
+    at_the_end(close, stall, progress).await
+}
+
+/// Closes a file. The job is told first that there is life, since its own patience may end with that of the download: it
+/// would begin anew while the file is still locked.
+async fn at_the_end<T>(
+    close: impl Future<Output = T>,
+    stall: Duration,
+    progress: &watch::Sender<Count>,
+) -> T {
+    progress.send_modify(|_| {});
+    patiently(close, stall, progress).await
 }
 
 /// Waits for the disk, and says again and again that there is life: writing a large file out may take longer than a

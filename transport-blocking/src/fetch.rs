@@ -16,6 +16,7 @@ use ureq::Body;
 
 use crate::{
     Client,
+    behind::Behind,
     send::{Answer, begin_download, read_bounded},
 };
 
@@ -42,7 +43,8 @@ pub(crate) trait Store {
     /// How many bytes are there.
     fn len(&self) -> u64;
     fn begin(&mut self, receive: &Receive) -> Result<(), FileError>;
-    fn write(&mut self, receive: &Receive, piece: &[u8]) -> Result<(), FileError>;
+    /// Takes the first `count` bytes of `buffer`, and perhaps the buffer for another one of its size.
+    fn write(&mut self, receive: &Receive, buffer: &mut Vec<u8>, count: usize) -> Result<(), FileError>;
     fn finish(self, receive: &Receive) -> Result<u64, FileError>;
     fn give_up(self, error: TransferError) -> FileError;
     fn discard(self);
@@ -58,7 +60,7 @@ pub(crate) fn fetch(
     target: &Path,
     progress: &mut dyn FnMut(Count),
 ) -> Result<u64, NotFetched> {
-    fetch_into(client, request, stall, PartFile::open(target)?, progress)
+    fetch_into(client, request, stall, Behind::new(PartFile::open(target)?, target.to_owned()), progress)
 }
 
 /// The same into any store.
@@ -113,8 +115,10 @@ fn take_in<S: Store>(
             Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
             Err(error) => return Err(TransferError::Interrupted(error.to_string().into()).into()),
         };
-        let Some(piece) = buffer.get(..read).filter(|piece| !piece.is_empty()) else { break };
-        store.write(receive, piece)?;
+        if read == 0 {
+            break;
+        }
+        store.write(receive, &mut buffer, read)?;
         report(store.len());
     }
     store.finish(receive)
@@ -124,40 +128,11 @@ fn interrupted(reason: &str) -> NotFetched {
     NotFetched::Failed(TransferError::Interrupted(reason.into()).into())
 }
 
-impl Store for PartFile {
-    fn resumed(&self, transfer: Transfer) -> Transfer {
-        Self::resumed(self, transfer)
-    }
-
-    fn len(&self) -> u64 {
-        Self::len(self)
-    }
-
-    fn begin(&mut self, receive: &Receive) -> Result<(), FileError> {
-        Self::begin(self, receive)
-    }
-
-    fn write(&mut self, _: &Receive, piece: &[u8]) -> Result<(), FileError> {
-        Self::write(self, piece)
-    }
-
-    fn finish(self, receive: &Receive) -> Result<u64, FileError> {
-        Self::finish(self, receive)
-    }
-
-    fn give_up(self, error: TransferError) -> FileError {
-        Self::give_up(self, error)
-    }
-
-    fn discard(self) {
-        Self::discard(self);
-    }
-}
-
 impl From<FileError> for NotFetched {
     fn from(error: FileError) -> Self {
         Self::Failed(error)
     }
 }
 
-const CHUNK: usize = 64 << 10;
+/// The size of the pieces that a body is taken in by.
+pub(crate) const CHUNK: usize = 128 << 10;

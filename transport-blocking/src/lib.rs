@@ -21,6 +21,7 @@
 //! | receive deliveries, whoever asked for them | [`Receiver`] |
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
+mod behind;
 mod client;
 mod drive;
 mod exporter;

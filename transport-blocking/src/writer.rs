@@ -78,7 +78,8 @@ impl Store for Outlet<'_> {
         Ok(())
     }
 
-    fn write(&mut self, receive: &Receive, piece: &[u8]) -> Result<(), FileError> {
+    fn write(&mut self, receive: &Receive, buffer: &mut Vec<u8>, count: usize) -> Result<(), FileError> {
+        let piece = buffer.get(..count).unwrap_or_default();
         let new = self.stream.take(receive, piece)?;
         self.writer.write_all(&new).map_err(FileError::Writer)
     }

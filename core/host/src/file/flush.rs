@@ -63,8 +63,8 @@ impl Worker {
     }
 }
 
-/// Enough for the disk to be worth waking, little enough to keep it busy.
-const PORTION: u64 = 16 << 20;
+/// Each flush has the file system write its journal, so not too often; often enough that the last one is a small one.
+const PORTION: u64 = 64 << 20;
 
 #[cfg(test)]
 mod tests {
