@@ -1,0 +1,162 @@
+//! How fast an archive comes to the disk, beside `curl -o`, and how fast it is unpacked, beside `unzip` and `bsdtar`.
+//! Each is done several times in turn, in one run, and ratios of medians are printed; nothing is asserted. What was
+//! printed last, and where, is in `README.md`.
+//!
+//! The downloads are done by child processes of their own, this program again, so that each one's peak of memory is its
+//! own too; the server and the other programs are children likewise, so that all are treated alike.
+#![allow(clippy::print_stdout, reason = "it is what a benchmark is for")]
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a benchmark that panics has failed")]
+
+mod memory;
+mod server;
+mod table;
+mod trees;
+
+use std::{
+    env, fs,
+    path::Path,
+    process::{Command, Stdio},
+    time::{Duration, Instant},
+};
+
+use table::Column;
+
+fn main() {
+    let mut arguments = env::args().skip(1).filter(|argument| argument != "--bench");
+    match arguments.next().as_deref() {
+        Some(server::NAME) => server::run(&arguments.next().unwrap()),
+        Some("download") => download(&arguments.next().unwrap(), arguments.collect()),
+        Some("unpack") => unpack(&arguments.next().unwrap(), &arguments.next().unwrap()),
+        _ => compare(),
+    }
+}
+
+fn compare() {
+    let rounds = env::var("ROUNDS").ok().and_then(|text| text.parse().ok()).unwrap_or(7);
+    let place = env::var("FOLDER").unwrap_or_else(|_| env!("CARGO_TARGET_TMPDIR").to_owned());
+    let folder = tempfile::tempdir_in(place).unwrap();
+    downloads(folder.path(), rounds);
+    for (name, make) in [("pictures", trees::pictures as fn(&Path)), ("10,000 texts", trees::texts)] {
+        let archive = folder.path().join("archive.zip");
+        make(&archive);
+        unpacking(name, &archive, folder.path(), rounds);
+        fs::remove_file(archive).unwrap();
+    }
+}
+
+/// The same bytes from the same server, into the same folder.
+fn downloads(folder: &Path, rounds: usize) {
+    let bytes = env::var("BYTES").ok().and_then(|text| text.parse().ok()).unwrap_or(1u64 << 30);
+    let server = server::start(bytes);
+    let target = folder.join("archive.zip");
+    let url = format!("{}/archive.zip", server.address);
+    let mut columns = vec![
+        Column::new("curl -o", || {
+            let status = Command::new("curl").args(["-s", "-f", "-o"]).arg(&target).arg(&url).status();
+            assert!(status.unwrap().success());
+            None
+        }),
+        Column::new("curl -o, then sync", || {
+            let status = Command::new("curl").args(["-s", "-f", "-o"]).arg(&target).arg(&url).status();
+            assert!(status.unwrap().success());
+            fs::File::open(&target).unwrap().sync_all().unwrap();
+            None
+        }),
+    ];
+    for transport in ["blocking", "async"] {
+        let (url, target) = (&url, &target);
+        columns.push(Column::new(transport, move || {
+            let child = Command::new(env::current_exe().unwrap())
+                .args(["download", transport, url])
+                .arg(target)
+                .stdout(Stdio::piped())
+                .output()
+                .unwrap();
+            assert!(child.status.success());
+            let kib: u64 = String::from_utf8(child.stdout).unwrap().trim().parse().unwrap();
+            assert_eq!(fs::metadata(target).unwrap().len(), bytes);
+            Some(kib)
+        }));
+    }
+    // What one left in memory that is not on the disk yet is not the next one's to wait for.
+    let between = || {
+        let _absent = fs::remove_file(&target);
+        let _ = Command::new("sync").status();
+    };
+    table::run(&format!("{} MiB from loopback", bytes >> 20), bytes, rounds, &mut columns, between);
+}
+
+fn unpacking(name: &str, archive: &Path, folder: &Path, rounds: usize) {
+    let out = folder.join("out");
+    let bytes = trees::unpacked_size(archive);
+    let mut columns = vec![
+        Column::new("unzip", || run(Command::new("unzip").arg("-q").arg(archive).arg("-d").arg(&out))),
+        Column::new("bsdtar", || {
+            fs::create_dir(&out).unwrap();
+            run(Command::new("bsdtar").arg("-xf").arg(archive).arg("-C").arg(&out))
+        }),
+        Column::new("unpack", || {
+            let child = Command::new(env::current_exe().unwrap())
+                .arg("unpack")
+                .arg(archive)
+                .arg(&out)
+                .stdout(Stdio::piped())
+                .output()
+                .unwrap();
+            assert!(child.status.success());
+            Some(String::from_utf8(child.stdout).unwrap().trim().parse().unwrap())
+        }),
+    ];
+    let between = || {
+        let _absent = fs::remove_dir_all(&out);
+        let _ = Command::new("sync").status();
+    };
+    table::run(&format!("unpacking {name}"), bytes, rounds, &mut columns, between);
+}
+
+fn run(command: &mut Command) -> Option<u64> {
+    match command.stdout(Stdio::null()).status() {
+        Ok(status) if status.success() => None,
+        other => panic!("{command:?}: {other:?}"),
+    }
+}
+
+/// Downloads once, and prints by how many KiB the resident memory has grown at most.
+fn download(transport: &str, arguments: Vec<String>) {
+    let [url, target] = <[String; 2]>::try_from(arguments).unwrap();
+    let base = url.rsplit_once('/').unwrap().0.to_owned();
+    let event = serde_json::from_value(serde_json::json!({
+        "export_id": "54e62358-2656-455c-afd7-66d5ed3dd581",
+        "archive_url": url,
+    }))
+    .unwrap();
+    let key = abyssale_core::ApiKey::new("none").unwrap();
+    let before = memory::resident();
+    if transport == "blocking" {
+        let client = abyssale_blocking::Client::builder().api_key(key).base_url(base).build().unwrap();
+        client.download(&event, &target).unwrap();
+    } else {
+        let runtime =
+            tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+        let client = abyssale_async::Client::builder().api_key(key).base_url(base).build().unwrap();
+        runtime.block_on(client.download(&event, &target)).unwrap();
+    }
+    println!("{}", memory::peak().saturating_sub(before));
+}
+
+fn unpack(archive: &str, folder: &str) {
+    use abyssale_host::{
+        Progress,
+        unpack::{Limits, unpack},
+    };
+    let before = memory::resident();
+    let mut ignore = |_: Progress<'_>| {};
+    unpack(archive.as_ref(), folder.as_ref(), Limits::default(), 0, &mut ignore).unwrap();
+    println!("{}", memory::peak().saturating_sub(before));
+}
+
+/// How long something takes.
+fn timed<T>(work: impl FnOnce() -> T) -> (T, Duration) {
+    let begun = Instant::now();
+    (work(), begun.elapsed())
+}
