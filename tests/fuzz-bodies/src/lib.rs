@@ -7,6 +7,7 @@
 mod archive_headers;
 mod delivery;
 mod error_response;
+mod export_machine;
 pub mod python;
 mod request_reader;
 mod signature_header;
@@ -17,6 +18,7 @@ pub use self::{
     archive_headers::archive_headers,
     delivery::delivery,
     error_response::error_response,
+    export_machine::export_machine,
     request_reader::request_reader,
     signature_header::signature_header,
     validation::{validation_json, validation_repr, validation_round_trip},
@@ -26,10 +28,11 @@ pub use self::{
 pub type Target = (&'static str, fn(&[u8]));
 
 /// All targets.
-pub const TARGETS: [Target; 8] = [
+pub const TARGETS: [Target; 9] = [
     ("archive_headers", archive_headers),
     ("delivery", delivery),
     ("error_response", error_response),
+    ("export_machine", export_machine),
     ("request_reader", request_reader),
     ("signature_header", signature_header),
     ("validation_json", validation_json),
