@@ -22,10 +22,11 @@ fn main() -> Result<(), Box<dyn Error>> {
                 Output::Done(result) => return stage.end(result),
                 Output::Notice(notice) => stage.say(&notice),
                 Output::Abort(_) => under_way = None, // dropping the handle closes its connection
-                output => {
-                    let attempt = stage.attempt(output);
-                    under_way = attempt.map(|attempt| begin(&multi, attempt)).transpose()?;
-                }
+                output => match stage.attempt(output) {
+                    // It has nowhere to put what would come.
+                    Some(attempt) if attempt.is_over() => attempt.over().tell(&mut export, stage.now()),
+                    attempt => under_way = attempt.map(|attempt| begin(&multi, attempt)).transpose()?,
+                },
             }
         }
         multi.perform()?;
@@ -38,7 +39,9 @@ fn main() -> Result<(), Box<dyn Error>> {
         multi.messages(|message| ended = under_way.as_ref().and_then(|handle| message.result_for2(handle)));
         if let Some((result, handle)) = ended.and_then(|result| Some((result, under_way.take()?))) {
             let mut easy = multi.remove2(handle)?;
-            let was_sent = !easy.pretransfer_time()?.is_zero();
+            let no_connection =
+                |error: &curl::Error| error.is_couldnt_connect() || error.is_couldnt_resolve_host();
+            let was_sent = !easy.pretransfer_time()?.is_zero() && !result.as_ref().is_err_and(no_connection);
             match easy.get_mut().finish(result, was_sent) {
                 Some(over) if over.is_over() => over.over().tell(&mut export, stage.now()),
                 // Where a redirect leads.
