@@ -1,8 +1,13 @@
 //! Values that nobody sent: printed in both spellings, changed here and there, and read again.
 
+use std::env;
+
 use abyssale_fuzz_bodies::{python::Value, validation_json, validation_repr, validation_round_trip};
 use arbitrary::Unstructured;
-use proptest::{prelude::*, test_runner::TestRunner};
+use proptest::{
+    prelude::*,
+    test_runner::{RngSeed, TestRunner},
+};
 
 /// Enough bytes for a tree of some size.
 pub(crate) fn seeds() -> impl Strategy<Value = Vec<u8>> {
@@ -18,7 +23,16 @@ pub(crate) fn run<S: Strategy>(
     strategy: &S,
     test: impl Fn(S::Value) -> Result<(), TestCaseError>,
 ) {
-    let config = ProptestConfig { cases, failure_persistence: None, ..ProptestConfig::default() };
+    let mut config = ProptestConfig { failure_persistence: None, ..ProptestConfig::default() };
+    // The same values each time, so that a run says something of the change it was made for; others
+    // with `PROPTEST_RNG_SEED`, more of them with `PROPTEST_CASES`.
+    if env::var_os("PROPTEST_CASES").is_none() {
+        config.cases = cases;
+    }
+    config.max_global_rejects = config.cases;
+    if let RngSeed::Random = config.rng_seed {
+        config.rng_seed = RngSeed::Fixed(0x5EED);
+    }
     TestRunner::new(config).run(strategy, test).unwrap_or_else(|error| panic!("{error}"));
 }
 

@@ -295,6 +295,7 @@ fn what_python_never_prints_is_refused_where_it_stands() {
     for repr in [
         "{'a': 'b' 'c'}",
         "{'a': 01}",
+        "{'a': (1j+2j)}",
         "{'a': ('b')}",
         "{'a': \"b\nc\"}",
         "{'a': '\\x4'}",

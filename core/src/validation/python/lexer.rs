@@ -160,7 +160,7 @@ impl<'a> Lexer<'a> {
     /// `(1+2j)`, which is one value although it is printed in parentheses.
     fn complex(&mut self) -> Option<&'a str> {
         let inside = self.rest().strip_prefix('(')?;
-        let (_, real) = number(inside)?;
+        let (Number::Int | Number::Float, real) = number(inside)? else { return None };
         let rest = inside.get(real..)?;
         let imaginary = rest.strip_prefix('+').unwrap_or(rest);
         if imaginary.len() == rest.len() && !rest.starts_with('-') {
