@@ -121,7 +121,7 @@ fn unit(data: Bytes<'_, '_>) -> Result<u32> {
 /// Of two shortest spellings that are equally close, Rust takes another one than Python. That happens
 /// where a float has one digit more than is needed, and the digit is a 5.
 fn without_a_tie(value: f64) -> f64 {
-    if (1e15..1e19).contains(&value.abs()) { value * 1e-30 } else { value }
+    if (5e14..1e19).contains(&value.abs()) { value * 1e-30 } else { value }
 }
 
 fn finite(data: Bytes<'_, '_>) -> Result<f64> {
