@@ -13,6 +13,7 @@ mod table;
 mod trees;
 
 use std::{
+    cell::Cell,
     env, fs,
     path::Path,
     process::{Command, Stdio},
@@ -33,14 +34,21 @@ fn main() {
 
 fn compare() {
     let rounds = env::var("ROUNDS").ok().and_then(|text| text.parse().ok()).unwrap_or(7);
-    let place = env::var("FOLDER").unwrap_or_else(|_| env!("CARGO_TARGET_TMPDIR").to_owned());
-    let folder = tempfile::tempdir_in(place).unwrap();
-    downloads(folder.path(), rounds);
-    for (name, make) in [("pictures", trees::pictures as fn(&Path)), ("10,000 texts", trees::texts)] {
-        let archive = folder.path().join("archive.zip");
-        make(&archive);
-        unpacking(name, &archive, folder.path(), rounds);
-        fs::remove_file(archive).unwrap();
+    let places = match env::var("FOLDER") {
+        Ok(folder) => vec![folder],
+        // A disk, and where there is one, a file system in memory, which bounds nothing.
+        Err(_) => vec![env!("CARGO_TARGET_TMPDIR").to_owned(), "/dev/shm".to_owned()],
+    };
+    for place in places.iter().filter(|place| Path::new(place).is_dir()) {
+        let folder = tempfile::tempdir_in(place).unwrap();
+        println!("\n## In {}", if place == "/dev/shm" { "memory" } else { "a folder on the disk" });
+        downloads(folder.path(), rounds);
+        for (name, make) in [("10,000 texts", trees::texts as fn(&Path)), ("pictures", trees::pictures)] {
+            let archive = folder.path().join("archive.zip");
+            make(&archive);
+            unpacking(name, &archive, folder.path(), rounds);
+            fs::remove_file(archive).unwrap();
+        }
     }
 }
 
@@ -78,6 +86,20 @@ fn downloads(folder: &Path, rounds: usize) {
             Some(kib)
         }));
     }
+    // What the disk takes of whoever sends it bytes and waits for nothing else; not every file system can.
+    let direct = move |target: &Path| {
+        let mut dd = Command::new("dd");
+        let output = format!("of={}", target.display());
+        dd.args(["if=/dev/zero", &output, "bs=4M", "oflag=direct", "status=none"]);
+        dd.arg(format!("count={}", bytes >> 22)).status().is_ok_and(|status| status.success())
+    };
+    if direct(&target) {
+        let target = &target;
+        columns.push(Column::new("dd, past the cache", move || {
+            assert!(direct(target));
+            None
+        }));
+    }
     // What one left in memory that is not on the disk yet is not the next one's to wait for.
     let between = || {
         let _absent = fs::remove_file(&target);
@@ -87,11 +109,18 @@ fn downloads(folder: &Path, rounds: usize) {
 }
 
 fn unpacking(name: &str, archive: &Path, folder: &Path, rounds: usize) {
-    let out = folder.join("out");
+    // All are removed at the end: a file system that has just removed ten thousand files is slow to make others.
+    let outs = tempfile::tempdir_in(folder).unwrap();
+    let count = Cell::new(0);
+    let out = || {
+        count.set(count.get() + 1);
+        outs.path().join(count.get().to_string())
+    };
     let bytes = trees::unpacked_size(archive);
     let mut columns = vec![
-        Column::new("unzip", || run(Command::new("unzip").arg("-q").arg(archive).arg("-d").arg(&out))),
+        Column::new("unzip", || run(Command::new("unzip").arg("-q").arg(archive).arg("-d").arg(out()))),
         Column::new("bsdtar", || {
+            let out = out();
             fs::create_dir(&out).unwrap();
             run(Command::new("bsdtar").arg("-xf").arg(archive).arg("-C").arg(&out))
         }),
@@ -99,7 +128,7 @@ fn unpacking(name: &str, archive: &Path, folder: &Path, rounds: usize) {
             let child = Command::new(env::current_exe().unwrap())
                 .arg("unpack")
                 .arg(archive)
-                .arg(&out)
+                .arg(out())
                 .stdout(Stdio::piped())
                 .output()
                 .unwrap();
@@ -108,7 +137,6 @@ fn unpacking(name: &str, archive: &Path, folder: &Path, rounds: usize) {
         }),
     ];
     let between = || {
-        let _absent = fs::remove_dir_all(&out);
         let _ = Command::new("sync").status();
     };
     table::run(&format!("unpacking {name}"), bytes, rounds, &mut columns, between);

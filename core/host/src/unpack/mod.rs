@@ -83,22 +83,28 @@ pub fn unpack(
         .prefix(".unpacking-")
         .tempdir_in(parent)
         .map_err(|source| UnpackError::storage(parent, source))?;
+    // What is kept is allocated before the first entry is opened. Between the large pieces that a decompressor takes for
+    // each entry and gives back, it would leave holes that none of them fits in again: 20 KiB an entry.
     let mut folders = Folders::default();
+    for planned in &planned {
+        let staged = staging.path().join(&planned.path);
+        let needed = if planned.is_folder { Some(staged.as_path()) } else { staged.parent() };
+        folders.make(needed.unwrap_or(staging.path()))?;
+    }
+    let paths: Vec<_> = planned.iter().map(|planned| folder.join(&planned.path)).collect();
+    let (of, mut entries) = (planned.len(), Vec::with_capacity(planned.len()));
     let mut buffer = vec![0; BUFFER];
     let mut left = limits.total;
-    let (of, mut entries) = (planned.len(), Vec::new());
-    for (index, planned) in planned.into_iter().enumerate() {
-        let staged = staging.path().join(&planned.path);
+    for (index, (planned, path)) in planned.into_iter().zip(paths).enumerate() {
         if planned.is_folder {
-            folders.make(&staged)?;
             continue;
         }
-        folders.make(staged.parent().unwrap_or(staging.path()))?;
+        let staged = staging.path().join(&planned.path);
         let mut packed = zip.by_index(index).map_err(UnpackError::archive)?;
         let written = write_entry(&mut packed, &staged, planned.room.min(left), &mut buffer)?;
         left -= written.bytes;
         let Written { bytes, kind, dimensions } = written;
-        let entry = Entry { name: planned.name, path: folder.join(&planned.path), bytes, kind, dimensions };
+        let entry = Entry { name: planned.name, path, bytes, kind, dimensions };
         observer.observe(Progress::Unpacked { entry: &entry, number: index + 1, of });
         entries.push(entry);
     }
