@@ -1,16 +1,12 @@
 //! The core in a game's loop: one thread, nothing waits, nothing is `async`; the job is looked after once a frame.
 //! `cargo run -p abyssale-runtimes --bin game-loop`
 
-use std::{
-    error::Error,
-    io::{self, ErrorKind, Read as _, Write as _},
-    net::SocketAddr,
-    thread,
-    time::{Duration, Instant},
-};
+use std::io::{self, ErrorKind, Read as _, Write as _};
+use std::time::{Duration, Instant};
+use std::{error::Error, net::SocketAddr, thread};
 
-use abyssale_core::{Input, Output};
-use abyssale_runtimes::{Attempt, Happened, Inbox, Message, Stage};
+use abyssale_core::{Input, Output, Report};
+use abyssale_runtimes::{Attempt, Inbox, Stage};
 use socket2::{Domain, Socket, Type};
 
 fn main() -> Result<(), Box<dyn Error>> {
@@ -27,22 +23,13 @@ fn main() -> Result<(), Box<dyn Error>> {
                 output => flight = stage.attempt(output).map(Flight::new),
             }
         }
-        if let Some(flying) = &mut flight {
-            let told = flying.look_after().unwrap_or_else(|error| {
-                flying.attempt.broke(&error);
-                None
-            });
-            if let Some(happened) = told {
-                happened.tell(&mut export, stage.now());
-            }
+        if let Some(progress) = flight.as_mut().and_then(Flight::look_after) {
+            let _ = export.handle(stage.now(), &progress);
         }
         if let Some(over) = flight.take_if(|flying| flying.attempt.is_over()) {
-            over.attempt.over().tell(&mut export, stage.now());
+            let _ = export.handle(stage.now(), &over.attempt.over());
         }
-        for (delivery, stream) in inbox.poll(&stage.hook) {
-            let told = Message::Delivery(delivery, stream).tell(&mut export, stage.now());
-            told.map(|(mut stream, answer)| stream.write_all(&answer));
-        }
+        inbox.poll(&stage.hook, |delivery| export.handle_delivery(stage.now(), delivery));
         let _ = export.handle(stage.now(), Input::Tick);
         // Here a game would move and draw, and wait for the next frame.
         thread::sleep(Duration::from_millis(4));
@@ -62,7 +49,12 @@ impl Flight {
     }
 
     /// As much as can be done without waiting.
-    fn look_after(&mut self) -> io::Result<Option<Happened>> {
+    fn look_after(&mut self) -> Option<Report> {
+        let progress = self.go_on().inspect_err(|error| self.attempt.broke(error));
+        progress.ok().flatten()
+    }
+
+    fn go_on(&mut self) -> io::Result<Option<Report>> {
         let Some((socket, unsent)) = &mut self.connection else {
             let Some(address) = self.attempt.connect_to() else { return Ok(None) };
             // Looking a name up waits, so a game would do that elsewhere; here it has to be an IP address.
@@ -75,9 +67,7 @@ impl Flight {
             self.give_up = Instant::now() + self.attempt.patience();
             return Ok(None);
         };
-        if let Some(error) = socket.take_error()? {
-            return Err(error);
-        }
+        socket.take_error()?.map_or(Ok(()), Err)?;
         let (mut told, mut buffer) = (None, [0; 16 << 10]);
         if unsent.is_none() && socket.peer_addr().is_ok() {
             *unsent = Some(self.attempt.to_send());

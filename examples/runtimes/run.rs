@@ -21,7 +21,7 @@ use abyssale_tests::{
     outside::{Need, look_for, trial},
     process::{last_words, run},
 };
-use libtest_mimic::Arguments;
+use libtest_mimic::{Arguments, Trial};
 
 use crate::conformance::Program;
 
@@ -60,7 +60,37 @@ fn main() -> ExitCode {
             trials.push(trial(&program, format!("{name}::conforms::{}", check.name), run));
         }
     }
+    let short = |name: &str, check: fn()| {
+        Trial::test(name, move || {
+            check();
+            Ok(())
+        })
+    };
+    trials.push(short("each_runtime_has_at_most_80_lines_of_code", runtimes_are_short));
+    trials.push(short("the_loop_of_the_guide_has_at_most_15_lines", loop_is_short));
     libtest_mimic::run(&arguments, trials).exit_code()
+}
+
+/// A runtime that needs more shows that something is missing in core, which is to be mended there.
+fn runtimes_are_short() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let manifest = fs::read_to_string(folder.join("Cargo.toml")).unwrap();
+    let bins = manifest.split("[[bin]]").skip(1).map(|bin| bin.split('"').nth(3).unwrap());
+    let files: Vec<_> = bins.chain(["wasm/module.rs", "wasm/host.mjs"]).collect();
+    assert!(files.len() >= 7, "{files:?}");
+    for file in files {
+        let text = fs::read_to_string(folder.join(file)).unwrap();
+        let lines = text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with("//"));
+        let count = lines.count();
+        assert!((20..=80).contains(&count), "{file} has {count} lines of code");
+    }
+}
+
+fn loop_is_short() {
+    let guide = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../../core/README.md")).unwrap();
+    let lines = guide.lines().skip_while(|line| !line.starts_with("fn run(")).take_while(|line| *line != "}");
+    let count = lines.count() + 1;
+    assert!((10..=15).contains(&count), "the loop has {count} lines");
 }
 
 /// The runtimes, each with its program or with the reason why there is none.

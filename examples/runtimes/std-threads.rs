@@ -10,7 +10,7 @@ use std::{
 };
 
 use abyssale_core::http1::{DeliveryReader, Incoming, answer};
-use abyssale_core::{Input, Output, webhook::Hook};
+use abyssale_core::{Output, webhook::Hook};
 use abyssale_host::Clock;
 use abyssale_runtimes::{Attempt, DELIVERY, Message, Stage};
 
@@ -38,10 +38,7 @@ fn main() -> Result<(), Box<dyn Error>> {
                 }
             }
         }
-        let Ok(message) = inbox.recv_timeout(stage.until(export.poll_timeout())) else {
-            let _ = export.handle(stage.now(), Input::Tick);
-            continue;
-        };
+        let message = inbox.recv_timeout(stage.until(export.poll_timeout())).unwrap_or(Message::Tick);
         if let Some((mut stream, answer)) = message.tell(&mut export, stage.now()) {
             // If it does not arrive, the delivery comes again, and is a duplicate then.
             let _ = stream.write_all(&answer);
@@ -55,7 +52,7 @@ fn carry_out(mut attempt: Attempt, outbox: &Sender<Message<TcpStream>>) {
             attempt.broke(&error);
         }
     }
-    let _ = outbox.send(Message::Happened(attempt.over()));
+    let _ = outbox.send(Message::Report(attempt.over()));
 }
 
 fn exchange(attempt: &mut Attempt, address: &str, outbox: &Sender<Message<TcpStream>>) -> io::Result<()> {
@@ -67,8 +64,8 @@ fn exchange(attempt: &mut Attempt, address: &str, outbox: &Sender<Message<TcpStr
     while attempt.wants_more() {
         stream.set_read_timeout(Some(attempt.patience()))?;
         let read = stream.read(&mut buffer)?;
-        if let Some(happened) = attempt.received(buffer.get(..read).unwrap_or_default()) {
-            let _ = outbox.send(Message::Happened(happened));
+        if let Some(progress) = attempt.received(buffer.get(..read).unwrap_or_default()) {
+            let _ = outbox.send(Message::Report(progress));
         }
     }
     Ok(())
@@ -77,16 +74,13 @@ fn exchange(attempt: &mut Attempt, address: &str, outbox: &Sender<Message<TcpStr
 fn receive(mut stream: TcpStream, hook: &Hook, outbox: &Sender<Message<TcpStream>>) -> io::Result<()> {
     stream.set_read_timeout(Some(DELIVERY))?;
     let (mut reader, mut buffer) = (DeliveryReader::default(), [0; 4096]);
-    loop {
+    let delivery = loop {
         let read = stream.read(&mut buffer)?;
         match reader.feed(hook, Clock::wall(), buffer.get(..read).unwrap_or_default()) {
-            Incoming::More if read > 0 => {}
-            Incoming::More => return Ok(()),
+            Incoming::More => {}
             Incoming::Refused(status) => return stream.write_all(&answer(status)),
-            Incoming::Delivery(delivery) => {
-                let _ = outbox.send(Message::Delivery(delivery, stream));
-                return Ok(());
-            }
+            Incoming::Delivery(delivery) => break delivery,
         }
-    }
+    };
+    outbox.send(Message::Delivery(delivery, stream)).or(Ok(()))
 }

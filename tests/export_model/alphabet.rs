@@ -197,7 +197,8 @@ pub(crate) fn progress(call: CallId) -> Input<'static> {
 }
 
 pub(crate) fn interrupted(call: CallId) -> Input<'static> {
-    Input::DownloadFailed { call, error: DownloadError::Interrupted("reset") }
+    static RESET: LazyLock<DownloadError> = LazyLock::new(|| DownloadError::Interrupted("reset".into()));
+    Input::DownloadFailed { call, error: &RESET }
 }
 
 pub(crate) fn downloaded(call: CallId) -> Input<'static> {

@@ -5,9 +5,11 @@
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use abyssale_core::{
-    CallId, Config, Disposition, Exports, Input, JobId, Output, Sent, Snapshot, Timestamp, TokenPlacement,
-    export::DownloadError,
+    CallId, Config, Disposition, Exports, Input, JobId, Output, Report, Sent, Snapshot, Timestamp,
+    TokenPlacement,
+    export::{DownloadError, NotFetched},
     exports::Change,
+    http::Response,
     webhook::{Hook, Verifier},
 };
 
@@ -416,17 +418,16 @@ impl World {
     }
 
     fn land(&mut self, job: JobId, call: CallId, download: Download) -> Disposition {
-        let failed = |error| Input::DownloadFailed { call, error };
-        let status = |status| Input::Response { call, status, headers: &(), body: b"" };
-        let input = match download {
-            Download::Whole => Input::Downloaded { call, bytes: 22 },
-            Download::BreaksOff => failed(DownloadError::Interrupted("reset")),
-            Download::DiskFull => failed(DownloadError::Storage("no space")),
+        let status = |status| Err(NotFetched::Refused(Response { status, headers: vec![], body: vec![] }));
+        let result = match download {
+            Download::Whole => Ok(22),
+            Download::BreaksOff => Err(DownloadError::Interrupted("reset".into()).into()),
+            Download::DiskFull => Err(DownloadError::Storage("no space".into()).into()),
             Download::Busy => status(503),
             Download::Gone => status(404),
             Download::Silence => return Disposition::Stale,
         };
-        self.exports.handle(self.now, job, input)
+        self.exports.handle(self.now, job, &Report::of_download(call, result))
     }
 
     fn delivery(&mut self, nth: usize, call: CallId, archive: u64, attempt: usize) -> Checked {

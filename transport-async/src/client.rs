@@ -114,9 +114,7 @@ impl Client {
     }
 
     async fn secret_call(&self, request: Request) -> Result<SigningSecretState, Error> {
-        let answer = send(self.http(), request, self.config.call_timeout)
-            .await
-            .map_err(|error| Error::Call { sent: error.sent, reason: error.reason })?;
+        let answer = send(self.http(), request, self.config.call_timeout).await?;
         Ok(SigningSecretState::parse(answer.status, &answer.headers, &answer.body)?)
     }
 }

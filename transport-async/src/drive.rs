@@ -2,7 +2,11 @@
 
 use std::{future::Future, path::Path, pin::Pin};
 
-use abyssale_core::{CallId, Export, Finished, Input, Output};
+use abyssale_core::{
+    CallId, Export, Finished, Input, Output, Report,
+    export::{CallError, NotFetched},
+    http::Response,
+};
 use abyssale_host::{
     Clock, Error, Observer, Progress,
     office::{Bell, Mail, Seat},
@@ -14,8 +18,8 @@ use tokio::{
 
 use crate::{
     Client,
-    fetch::{Count, NotFetched, fetch},
-    send::{Answer, NoAnswer, send},
+    fetch::{Count, fetch},
+    send::send,
 };
 
 /// A job that is carried out in the calling task.
@@ -60,16 +64,17 @@ pub(crate) async fn drive(
                 _ => {}
             }
         }
-        let happened = tokio::select! {
+        let (report, resumed_from) = tokio::select! {
             // What has happened is told before the time is: an answer that came with the deadline counts.
             biased;
             happened = work.next() => happened,
             () = machine.wait() => continue,
         };
-        if !matches!(happened, Happened::Progress(..)) {
+        if !matches!(report, Report::Progress { .. }) {
             work = Work::None;
         }
-        tell(machine, happened, target, observer);
+        show(&report, resumed_from, target, observer);
+        machine.tell((&report).into());
     }
 }
 
@@ -127,14 +132,8 @@ impl Bell for Doorbell {
 /// What is under way: one thing at a time.
 enum Work<'w> {
     None,
-    Call(CallId, Pin<Box<dyn Future<Output = Result<Answer, NoAnswer>> + Send + 'w>>),
+    Call(CallId, Pin<Box<dyn Future<Output = Result<Response, CallError>> + Send + 'w>>),
     Fetch(CallId, Pin<Box<dyn Future<Output = Result<u64, NotFetched>> + Send + 'w>>, watch::Receiver<Count>),
-}
-
-enum Happened {
-    Answered(CallId, Result<Answer, NoAnswer>),
-    Progress(CallId, Count),
-    Fetched(CallId, Result<u64, NotFetched>, Count),
 }
 
 impl Work<'_> {
@@ -145,44 +144,34 @@ impl Work<'_> {
         }
     }
 
-    /// Goes on with the work. Dropped in the middle, it goes on from there the next time.
-    async fn next(&mut self) -> Happened {
+    /// Goes on with the work, and says what came of it and how much of a download was here before. Dropped in the
+    /// middle, it goes on from there the next time.
+    async fn next(&mut self) -> (Report, u64) {
         match self {
             Self::None => std::future::pending().await,
-            Self::Call(call, answering) => Happened::Answered(*call, answering.await),
+            Self::Call(call, answering) => (Report::of_call(*call, answering.await), 0),
             Self::Fetch(call, fetching, progress) => tokio::select! {
                 // The end is looked at first, so that no progress is told after it.
                 biased;
-                fetched = fetching => Happened::Fetched(*call, fetched, *progress.borrow()),
-                Ok(()) = progress.changed() => Happened::Progress(*call, *progress.borrow_and_update()),
+                fetched = fetching => (Report::of_download(*call, fetched), progress.borrow().resumed_from),
+                Ok(()) = progress.changed() => {
+                    let Count { received, total, resumed_from } = *progress.borrow_and_update();
+                    (Report::Progress { call: *call, received, total }, resumed_from)
+                }
             },
         }
     }
 }
 
-fn tell(machine: &mut impl Machine, happened: Happened, target: &Path, observer: &mut dyn Observer) {
-    let response = |call, answer: &Answer, machine: &mut _| {
-        let Answer { status, headers, body } = answer;
-        Machine::tell(machine, Input::Response { call, status: *status, headers, body });
-    };
-    match happened {
-        Happened::Answered(call, Ok(answer)) => response(call, &answer, machine),
-        Happened::Answered(call, Err(NoAnswer { sent, reason })) => {
-            machine.tell(Input::CallFailed { call, sent, reason: &reason });
-        }
-        Happened::Progress(call, Count { received, total, resumed_from }) => {
+fn show(report: &Report, resumed_from: u64, target: &Path, observer: &mut dyn Observer) {
+    match *report {
+        Report::Progress { received, total, .. } => {
             observer.observe(Progress::Downloading { received, total, resumed_from });
-            machine.tell(Input::Progress { call, received, total });
         }
-        Happened::Fetched(call, Ok(bytes), Count { resumed_from, .. }) => {
+        Report::Downloaded { bytes, .. } => {
             observer.observe(Progress::Downloading { received: bytes, total: Some(bytes), resumed_from });
             observer.observe(Progress::Saved { path: target, bytes });
-            machine.tell(Input::Downloaded { call, bytes });
         }
-        Happened::Fetched(call, Err(NotFetched::Refused(answer)), _) => response(call, &answer, machine),
-        Happened::Fetched(call, Err(NotFetched::Failed(error)), _) => {
-            let reason = error.to_string();
-            machine.tell(Input::DownloadFailed { call, error: error.as_input(&reason) });
-        }
+        _ => {}
     }
 }

@@ -5,7 +5,8 @@ use std::{future::Future, path::Path, pin::pin, time::Duration};
 
 use abyssale_core::{
     download::{Receive, Step, Transfer, TransferError},
-    http::Request,
+    export::NotFetched,
+    http::{Request, Response},
 };
 use abyssale_host::{FileError, PartFile};
 use http_body_util::BodyExt as _;
@@ -17,17 +18,9 @@ use tokio::{
 
 use crate::{
     Client,
-    send::{Answer, begin, read_bounded, with_causes},
+    send::{begin, read_bounded, with_causes},
     sink::{Sink, in_background, interrupted},
 };
-
-/// What a download came to, when it did not come to an archive.
-pub(crate) enum NotFetched {
-    /// The answer was not a 2xx.
-    Refused(Box<Answer>),
-    /// It did not begin, broke off, is no archive, or cannot be stored.
-    Failed(FileError),
-}
 
 /// How far a download is.
 #[derive(Clone, Copy, Default)]
@@ -56,7 +49,7 @@ pub(crate) async fn fetch(
     }
     match ask(client, &mut transfer, stall).await {
         Ok((receive, body)) => Ok(take_in(file, receive, body, stall, &progress).await?),
-        Err(NotBegun::Refused { is_gone, answer }) => {
+        Err(NotBegun::Refused { is_gone, response }) => {
             // Closing it may remove it, which takes the disk a while.
             let close = in_background(move || {
                 if is_gone {
@@ -65,7 +58,7 @@ pub(crate) async fn fetch(
                 Ok(())
             });
             at_the_end(close, stall, &progress).await?;
-            Err(NotFetched::Refused(answer))
+            Err(NotFetched::Refused(response))
         }
         Err(NotBegun::Failed(error)) => {
             let close = in_background(move || Err(file.give_up(error)));
@@ -84,7 +77,7 @@ pub(crate) fn transfer(client: &Client, request: &Request) -> Transfer {
 /// Why there is no body.
 pub(crate) enum NotBegun {
     /// The answer was not a 2xx.
-    Refused { is_gone: bool, answer: Box<Answer> },
+    Refused { is_gone: bool, response: Response },
     /// There was none, or it cannot be used.
     Failed(TransferError),
 }
@@ -99,14 +92,14 @@ pub(crate) async fn ask(
         let deadline = Instant::now() + stall;
         let response = begin(client.download_http(), transfer.request(), deadline)
             .await
-            .map_err(|error| NotBegun::Failed(TransferError::Interrupted(error.reason.into())))?;
+            .map_err(|error| NotBegun::Failed(TransferError::Interrupted(error.reason)))?;
         let (parts, body) = response.into_parts();
         match transfer.handle_head(parts.status.as_u16(), &parts.headers) {
             Step::Receive(receive) => return Ok((receive, body)),
             Step::Refused { is_gone } => {
-                let (status, body) = (parts.status.as_u16(), read_bounded(body, deadline).await);
-                let answer = Box::new(Answer { status, headers: parts.headers, body });
-                return Err(NotBegun::Refused { is_gone, answer });
+                let body = read_bounded(body, deadline).await;
+                let response = http::Response::from_parts(parts, body).into();
+                return Err(NotBegun::Refused { is_gone, response });
             }
             Step::Failed(error) => return Err(NotBegun::Failed(error)),
             // The next connection is another one, so what is left of this body need not be read.
@@ -180,12 +173,6 @@ async fn patiently<T>(work: impl Future<Output = T>, stall: Duration, progress: 
             done = &mut work => return done,
             () = sleep(stall / 4) => progress.send_modify(|_| {}),
         }
-    }
-}
-
-impl From<FileError> for NotFetched {
-    fn from(error: FileError) -> Self {
-        Self::Failed(error)
     }
 }
 

@@ -5,11 +5,12 @@ use std::{error::Error as StdError, fmt, future::Future, pin::Pin, sync::Arc, ti
 
 use abyssale_core::{
     ArchivePolicy, MAX_ANSWER, Sent,
+    export::CallError,
     http::{Request, Url},
 };
 use abyssale_host::Error;
 use bytes::Bytes;
-use http::{HeaderMap, Response};
+use http::Response;
 use http_body_util::{BodyExt as _, Full};
 use hyper::body::Incoming;
 use hyper_rustls::HttpsConnectorBuilder;
@@ -62,30 +63,17 @@ pub(crate) fn clients(base: &Url, policy: &ArchivePolicy) -> Result<[Arc<dyn Htt
     Ok([client(&anywhere), client(policy)])
 }
 
-/// An answer, read as far as it is worth reading.
-pub(crate) struct Answer {
-    pub(crate) status: u16,
-    pub(crate) headers: HeaderMap,
-    pub(crate) body: Vec<u8>,
-}
-
-/// Why there is no answer.
-pub(crate) struct NoAnswer {
-    pub(crate) sent: Sent,
-    pub(crate) reason: String,
-}
-
 /// Sends a request to the service and reads the answer, all within `limit`.
 pub(crate) async fn send(
     client: &dyn HttpClient,
     request: Request,
     limit: Duration,
-) -> Result<Answer, NoAnswer> {
+) -> Result<abyssale_core::http::Response, CallError> {
     let deadline = Instant::now() + limit.min(FOREVER);
     let response = begin(client, request, deadline).await?;
     let (parts, body) = response.into_parts();
     let body = read_bounded(body, deadline).await;
-    Ok(Answer { status: parts.status.as_u16(), headers: parts.headers, body })
+    Ok(Response::from_parts(parts, body).into())
 }
 
 /// Sends a request and waits for the head of the answer until `deadline`.
@@ -93,10 +81,10 @@ pub(crate) async fn begin(
     client: &dyn HttpClient,
     request: Request,
     deadline: Instant,
-) -> Result<Response<Incoming>, NoAnswer> {
+) -> Result<Response<Incoming>, CallError> {
     let request: http::Request<Vec<u8>> = request
         .try_into()
-        .map_err(|error: http::Error| NoAnswer { sent: Sent::Never, reason: error.to_string() })?;
+        .map_err(|error: http::Error| CallError { sent: Sent::Never, reason: error.to_string().into() })?;
     let mut request = request.map(|body| Full::new(body.into()));
     // A user's client may have a pool: nothing of ours is to be found in it by the next request.
     request.headers_mut().insert(http::header::CONNECTION, http::HeaderValue::from_static("close"));
@@ -108,9 +96,9 @@ pub(crate) async fn begin(
         Ok(Ok(response)) => Ok(response),
         Ok(Err(error)) => {
             let sent = if error.is_connect() { Sent::Never } else { sent() };
-            Err(NoAnswer { sent, reason: with_causes(&error) })
+            Err(CallError { sent, reason: with_causes(&error).into() })
         }
-        Err(_) => Err(NoAnswer { sent: sent(), reason: "timed out".into() }),
+        Err(_) => Err(CallError { sent: sent(), reason: "timed out".into() }),
     }
 }
 

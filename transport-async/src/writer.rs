@@ -3,7 +3,9 @@
 
 use std::time::Duration;
 
-use abyssale_core::{Finished, Input, Output, download::Stream, http::Request, webhook::NewExport};
+use abyssale_core::{
+    Finished, Input, Output, Report, download::Stream, export::NotFetched, http::Request, webhook::NewExport,
+};
 use abyssale_host::{Error, FileError, fetch_only};
 use http_body_util::BodyExt as _;
 use tokio::{
@@ -13,7 +15,7 @@ use tokio::{
 
 use crate::{
     Client,
-    fetch::{NotBegun, NotFetched, ask, transfer},
+    fetch::{NotBegun, ask, transfer},
     send::with_causes,
     sink::interrupted,
 };
@@ -32,22 +34,8 @@ pub(crate) async fn download<W: AsyncWrite + Send + Unpin>(
             match output {
                 Output::Download { call, request, stall_timeout } => {
                     let fetched = attempt(client, &request, stall_timeout, &mut stream, writer).await;
-                    let reason;
-                    let input = match &fetched {
-                        Ok(bytes) => Input::Downloaded { call, bytes: *bytes },
-                        Err(NotFetched::Refused(answer)) => Input::Response {
-                            call,
-                            status: answer.status,
-                            headers: &answer.headers,
-                            body: &answer.body,
-                        },
-                        Err(NotFetched::Failed(error)) => {
-                            reason = error.to_string();
-                            Input::DownloadFailed { call, error: error.as_input(&reason) }
-                        }
-                    };
                     // Whatever became of it, the next output says what follows.
-                    let _ = export.handle(clock.now(), input);
+                    let _ = export.handle(clock.now(), &Report::of_download(call, fetched));
                 }
                 Output::Done(Ok(Finished::Archive { bytes, .. })) => return Ok(bytes),
                 Output::Done(Ok(other)) => {
@@ -74,8 +62,8 @@ async fn attempt<W: AsyncWrite + Send + Unpin>(
     let mut transfer = stream.resumed(transfer(client, request));
     let (receive, mut body) = match ask(client, &mut transfer, stall).await {
         Ok(begun) => begun,
-        Err(NotBegun::Refused { answer, .. }) => return Err(NotFetched::Refused(answer)),
-        Err(NotBegun::Failed(error)) => return Err(FileError::from(error).into()),
+        Err(NotBegun::Refused { response, .. }) => return Err(NotFetched::Refused(response)),
+        Err(NotBegun::Failed(error)) => return Err(error.into()),
     };
     stream.begin(&receive);
     loop {
@@ -88,10 +76,10 @@ async fn attempt<W: AsyncWrite + Send + Unpin>(
             Some(Err(error)) => return Err(interrupted(&with_causes(&error)).into()),
             Some(Ok(frame)) => frame.into_data().unwrap_or_default(),
         };
-        let new = stream.take(&receive, &piece).map_err(FileError::from)?;
+        let new = stream.take(&receive, &piece)?;
         writer.write_all(&new).await.map_err(FileError::Writer)?;
     }
-    let bytes = stream.finish(&receive).map_err(FileError::from)?;
+    let bytes = stream.finish(&receive)?;
     writer.flush().await.map_err(FileError::Writer)?;
     Ok(bytes)
 }

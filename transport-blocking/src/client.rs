@@ -115,8 +115,7 @@ impl Client {
     }
 
     fn secret_call(&self, request: Request) -> Result<SigningSecretState, Error> {
-        let answer = send(&self.caller, request, self.config.call_timeout)
-            .map_err(|error| Error::Call { sent: error.sent, reason: error.reason })?;
+        let answer = send(&self.caller, request, self.config.call_timeout)?;
         Ok(SigningSecretState::parse(answer.status, &answer.headers, &answer.body)?)
     }
 }

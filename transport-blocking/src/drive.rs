@@ -6,7 +6,7 @@ use std::{
     thread,
 };
 
-use abyssale_core::{Export, Finished, Input, Output};
+use abyssale_core::{Export, Finished, Input, Output, Report};
 use abyssale_host::{
     Clock, Error, Observer, Progress,
     office::{Bell, Mail, Seat},
@@ -14,7 +14,7 @@ use abyssale_host::{
 
 use crate::{
     Client,
-    fetch::{Count, NotFetched, fetch},
+    fetch::{Count, fetch},
     send::send,
 };
 
@@ -41,17 +41,8 @@ pub(crate) fn drive(
             Some(Output::Call { call, request, deadline }) => {
                 observer.observe(Progress::Requesting);
                 let timeout = deadline.saturating_duration_since(clock.now());
-                match send(client.caller(), request, timeout) {
-                    Ok(answer) => machine.tell(Input::Response {
-                        call,
-                        status: answer.status,
-                        headers: &answer.headers,
-                        body: &answer.body,
-                    }),
-                    Err(error) => {
-                        machine.tell(Input::CallFailed { call, sent: error.sent, reason: &error.reason });
-                    }
-                }
+                let report = Report::of_call(call, send(client.caller(), request, timeout));
+                machine.tell((&report).into());
             }
             Some(Output::Download { call, request, stall_timeout }) => {
                 let mut progress = |Count { received, total, resumed_from }| {
@@ -62,20 +53,7 @@ pub(crate) fn drive(
                 if let Ok(bytes) = fetched {
                     observer.observe(Progress::Saved { path: target, bytes });
                 }
-                let reason;
-                machine.tell(match &fetched {
-                    Ok(bytes) => Input::Downloaded { call, bytes: *bytes },
-                    Err(NotFetched::Refused(answer)) => Input::Response {
-                        call,
-                        status: answer.status,
-                        headers: &answer.headers,
-                        body: &answer.body,
-                    },
-                    Err(NotFetched::Failed(error)) => {
-                        reason = error.to_string();
-                        Input::DownloadFailed { call, error: error.as_input(&reason) }
-                    }
-                });
+                machine.tell((&Report::of_download(call, fetched)).into());
             }
             Some(Output::Notice(notice)) => observer.observe(Progress::Notice(&notice)),
             Some(Output::Done(result)) => return Ok(result?),

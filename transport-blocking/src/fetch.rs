@@ -9,24 +9,17 @@ use std::{
 
 use abyssale_core::{
     download::{Receive, Step, Transfer, TransferError},
+    export::NotFetched,
     http::Request,
 };
 use abyssale_host::{FileError, PartFile};
-use ureq::Body;
+use ureq::{Body, http};
 
 use crate::{
     Client,
     behind::Behind,
-    send::{Answer, begin_download, read_bounded},
+    send::{begin_download, read_bounded},
 };
-
-/// What a download came to, when it did not come to an archive.
-pub(crate) enum NotFetched {
-    /// The answer was not a 2xx.
-    Refused(Box<Answer>),
-    /// It did not begin, broke off, is no archive, or cannot be stored.
-    Failed(FileError),
-}
 
 /// How far a download is.
 #[derive(Clone, Copy)]
@@ -79,7 +72,7 @@ pub(crate) fn fetch_into<S: Store>(
     }
     loop {
         let response = begin_download(client.download_caller(), transfer.request(), stall)
-            .map_err(|error| interrupted(&error.reason))?;
+            .map_err(|error| TransferError::Interrupted(error.reason))?;
         let (parts, body) = response.into_parts();
         match transfer.handle_head(parts.status.as_u16(), &parts.headers) {
             Step::Receive(receive) => return Ok(take_in(store, &receive, body, progress)?),
@@ -87,8 +80,8 @@ pub(crate) fn fetch_into<S: Store>(
                 if is_gone {
                     store.discard();
                 }
-                let (status, body) = (parts.status.as_u16(), read_bounded(body));
-                return Err(NotFetched::Refused(Box::new(Answer { status, headers: parts.headers, body })));
+                let response = http::Response::from_parts(parts, read_bounded(body));
+                return Err(NotFetched::Refused(response.into()));
             }
             Step::Failed(error) => return Err(store.give_up(error).into()),
             // The next connection is another one, so what is left of this body need not be read.
@@ -122,16 +115,6 @@ fn take_in<S: Store>(
         report(store.len());
     }
     store.finish(receive)
-}
-
-fn interrupted(reason: &str) -> NotFetched {
-    NotFetched::Failed(TransferError::Interrupted(reason.into()).into())
-}
-
-impl From<FileError> for NotFetched {
-    fn from(error: FileError) -> Self {
-        Self::Failed(error)
-    }
 }
 
 /// The size of the pieces that a body is taken in by.

@@ -6,7 +6,11 @@ use std::{
     time::{Duration, Instant},
 };
 
-use abyssale_core::{MAX_ANSWER, Sent, http::Request};
+use abyssale_core::{
+    MAX_ANSWER, Sent,
+    export::CallError,
+    http::{Request, Response},
+};
 use ureq::{Agent, Body, Timeout, http};
 
 use crate::marking::watch;
@@ -18,26 +22,13 @@ pub(crate) struct Caller {
     pub(crate) is_own: bool,
 }
 
-/// An answer, read as far as it is worth reading.
-pub(crate) struct Answer {
-    pub(crate) status: u16,
-    pub(crate) headers: http::HeaderMap,
-    pub(crate) body: Vec<u8>,
-}
-
-/// Why there is no answer.
-pub(crate) struct NoAnswer {
-    pub(crate) sent: Sent,
-    pub(crate) reason: String,
-}
-
 /// Sends a request to the service and reads the answer, all within `timeout`.
 ///
 /// On a fresh connection, since a pooled one may die under it; no redirect is followed, since the
 /// request carries the key.
-pub(crate) fn send(caller: &Caller, request: Request, timeout: Duration) -> Result<Answer, NoAnswer> {
+pub(crate) fn send(caller: &Caller, request: Request, timeout: Duration) -> Result<Response, CallError> {
     if timeout.is_zero() {
-        return Err(NoAnswer { sent: Sent::Never, reason: "no time was left to send it".into() });
+        return Err(CallError { sent: Sent::Never, reason: "no time was left to send it".into() });
     }
     let request = into_http(request)?;
     let request = caller
@@ -53,8 +44,7 @@ pub(crate) fn send(caller: &Caller, request: Request, timeout: Duration) -> Resu
         .build();
     let (answered, begun) = watch(|| caller.agent.run(request));
     let response = answered.map_err(|error| no_answer(&error, begun, caller.is_own))?;
-    let (parts, body) = response.into_parts();
-    Ok(Answer { status: parts.status.as_u16(), headers: parts.headers, body: read_bounded(body) })
+    Ok(response.map(read_bounded).into())
 }
 
 /// Begins a download: no limit on the whole time, but on each wait for a sign of life.
@@ -62,7 +52,7 @@ pub(crate) fn begin_download(
     caller: &Caller,
     request: Request,
     stall: Duration,
-) -> Result<http::Response<Body>, NoAnswer> {
+) -> Result<http::Response<Body>, CallError> {
     let request = into_http(request)?;
     let request = caller
         .agent
@@ -98,18 +88,20 @@ pub(crate) fn read_bounded(body: Body) -> Vec<u8> {
     bytes
 }
 
-fn into_http(request: Request) -> Result<http::Request<Vec<u8>>, NoAnswer> {
-    request.try_into().map_err(|error: http::Error| NoAnswer { sent: Sent::Never, reason: error.to_string() })
+fn into_http(request: Request) -> Result<http::Request<Vec<u8>>, CallError> {
+    request
+        .try_into()
+        .map_err(|error: http::Error| CallError { sent: Sent::Never, reason: error.to_string().into() })
 }
 
-fn no_answer(error: &ureq::Error, begun: bool, is_own: bool) -> NoAnswer {
+fn no_answer(error: &ureq::Error, begun: bool, is_own: bool) -> CallError {
     let never = if is_own { !begun } else { is_certainly_unsent(error) };
     let reason = match error {
         // It would show the whole address.
         ureq::Error::RequireHttpsOnly(_) => "the agent allows https only".into(),
-        error => error.to_string(),
+        error => error.to_string().into(),
     };
-    NoAnswer { sent: if never { Sent::Never } else { Sent::Maybe }, reason }
+    CallError { sent: if never { Sent::Never } else { Sent::Maybe }, reason }
 }
 
 /// For a user's agent, which nobody watched: the errors that ureq can have only before it sends. An I/O error is none

@@ -4,7 +4,7 @@
 use std::{io::Write, thread};
 
 use abyssale_core::{
-    Finished, Input, Output,
+    Finished, Input, Output, Report,
     download::{Receive, Stream, Transfer, TransferError},
     webhook::NewExport,
 };
@@ -12,7 +12,7 @@ use abyssale_host::{Error, FileError, fetch_only};
 
 use crate::{
     Client,
-    fetch::{NotFetched, Store, fetch_into},
+    fetch::{Store, fetch_into},
 };
 
 /// Downloads the archive that an event names, over as many attempts as the settings allow.
@@ -26,22 +26,8 @@ pub(crate) fn download(client: &Client, event: &NewExport, writer: &mut dyn Writ
                 Output::Download { call, request, stall_timeout } => {
                     let outlet = Outlet { stream: &mut stream, writer };
                     let fetched = fetch_into(client, &request, stall_timeout, outlet, &mut |_| {});
-                    let reason;
-                    let input = match &fetched {
-                        Ok(bytes) => Input::Downloaded { call, bytes: *bytes },
-                        Err(NotFetched::Refused(answer)) => Input::Response {
-                            call,
-                            status: answer.status,
-                            headers: &answer.headers,
-                            body: &answer.body,
-                        },
-                        Err(NotFetched::Failed(error)) => {
-                            reason = error.to_string();
-                            Input::DownloadFailed { call, error: error.as_input(&reason) }
-                        }
-                    };
                     // Whatever became of it, the next output says what follows.
-                    let _ = export.handle(clock.now(), input);
+                    let _ = export.handle(clock.now(), &Report::of_download(call, fetched));
                 }
                 Output::Done(Ok(Finished::Archive { bytes, .. })) => return Ok(bytes),
                 Output::Done(Ok(other)) => {

@@ -3,8 +3,8 @@
 use std::io;
 
 use abyssale_core::{
-    Failure, InvalidOrder, JobId, ResponseError, RestoreError, Sent, StoreError, exports::AtCapacity,
-    http::InvalidUrl,
+    Failure, InvalidOrder, JobId, ResponseError, RestoreError, StoreError, export::CallError,
+    exports::AtCapacity, http::InvalidUrl,
 };
 use thiserror::Error;
 
@@ -46,13 +46,8 @@ pub enum Error {
     #[error(transparent)]
     Randomness(#[from] NoRandomness),
     /// A single call did not reach the service, or its answer did not reach us.
-    #[error("{}: {reason}", match sent { Sent::Never => "the service could not be reached", Sent::Maybe => "the answer was lost" })]
-    Call {
-        /// Whether the service may have seen the request.
-        sent: Sent,
-        /// What went wrong.
-        reason: String,
-    },
+    #[error(transparent)]
+    Call(#[from] CallError),
     /// A single call was refused, or answered with something else than was asked for.
     #[error(transparent)]
     Response(#[from] ResponseError),

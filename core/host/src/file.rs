@@ -196,12 +196,14 @@ pub enum FileError {
     Transfer(#[from] TransferError),
 }
 
-impl FileError {
-    /// As the job wants to hear it; `text` is this error as text.
-    pub fn as_input<'a>(&'a self, text: &'a str) -> DownloadError<'a> {
-        match self {
-            Self::Transfer(error) => error.as_input(text),
-            Self::Storage { .. } | Self::Busy { .. } | Self::Writer(_) => DownloadError::Storage(text),
+impl From<FileError> for DownloadError {
+    /// As the job wants to hear it.
+    fn from(error: FileError) -> Self {
+        match error {
+            FileError::Transfer(error) => error.into(),
+            FileError::Storage { .. } | FileError::Busy { .. } | FileError::Writer(_) => {
+                Self::Storage(error.to_string().into())
+            }
         }
     }
 }

@@ -28,7 +28,6 @@ use crate::{
     ArchivePolicy,
     archive::{self, ArchiveUrlError, NotAnArchive},
     excerpt::excerpt,
-    export::DownloadError,
     http::{Headers, Request, Url},
     request,
 };
@@ -274,16 +273,6 @@ impl TransferError {
     /// Whether another attempt may come further, so that what is there should be kept.
     pub fn is_interruption(&self) -> bool {
         matches!(self, Self::Interrupted(_))
-    }
-
-    /// As the job wants to hear it; `text` is this error as text.
-    pub fn as_input<'a>(&'a self, text: &'a str) -> DownloadError<'a> {
-        match self {
-            Self::Interrupted(reason) => DownloadError::Interrupted(reason),
-            Self::Address(source) => DownloadError::Address(source),
-            Self::NotAnArchive(source) => DownloadError::NotAnArchive(source),
-            Self::Changed { .. } => DownloadError::Storage(text),
-        }
     }
 }
 

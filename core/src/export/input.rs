@@ -1,5 +1,6 @@
 //! What a job is told, and what it makes of it.
 
+use alloc::boxed::Box;
 use core::fmt;
 
 use serde::{Deserialize, Serialize};
@@ -23,6 +24,9 @@ impl fmt::Display for CallId {
 }
 
 /// Something that happened. Every input is legal at every time.
+///
+/// It borrows, so that nothing is copied on its way into the machine; what has to travel first is a
+/// [`Report`](super::Report).
 #[derive(Clone, Copy)]
 #[non_exhaustive]
 pub enum Input<'a> {
@@ -76,7 +80,7 @@ pub enum Input<'a> {
         /// Which attempt.
         call: CallId,
         /// Why.
-        error: DownloadError<'a>,
+        error: &'a DownloadError,
     },
     /// Whoever wanted the archive does not want it any more.
     Cancel,
@@ -85,7 +89,8 @@ pub enum Input<'a> {
 /// Whether the service may have seen a request.
 ///
 /// When in doubt say [`Maybe`](Self::Maybe): the price is a wait, that of a wrong `Never` a second export.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Sent {
     /// Not a byte of it can have arrived: the name did not resolve, the connection was refused, the
     /// TLS handshake failed.
@@ -95,16 +100,17 @@ pub enum Sent {
 }
 
 /// Why a download came to nothing, apart from an answer that says so.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum DownloadError<'a> {
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DownloadError {
     /// It did not begin, or broke off; worth repeating. At most 200 characters of the reason are kept.
-    Interrupted(&'a str),
+    Interrupted(Box<str>),
     /// It came to its end, and is not an archive.
-    NotAnArchive(&'a NotAnArchive),
+    NotAnArchive(NotAnArchive),
     /// A redirect leads where archives are not fetched from.
-    Address(&'a ArchiveUrlError),
+    Address(ArchiveUrlError),
     /// It cannot be stored here: the disk is full, the folder may not be written.
-    Storage(&'a str),
+    Storage(Box<str>),
 }
 
 /// What became of an input.
@@ -129,12 +135,22 @@ pub enum Disposition {
 }
 
 impl Disposition {
-    /// What to answer to the delivery that brought the event, once the job is saved.
+    /// What to answer to the delivery that brought the event, once the job is saved, as far as this alone can tell;
+    /// [`Export::handle_delivery`](crate::Export::handle_delivery) knows more.
     pub fn reply(self) -> Reply {
         match self {
             Self::NoRoom => Reply::NoRoom,
             // Whatever else there is to say about it, it would be no different the next time.
             _ => Reply::Acknowledged,
+        }
+    }
+
+    /// The same for a job of which it is known whether it took its event: one that is over without it has taken
+    /// nothing, so nothing is acknowledged in its name.
+    pub(crate) fn reply_of(self, took_event: bool) -> Reply {
+        match self {
+            Self::Stale if !took_event => Reply::NotFound,
+            disposition => disposition.reply(),
         }
     }
 }

@@ -65,6 +65,7 @@ mod config;
 mod failure;
 mod input;
 mod output;
+mod report;
 mod snapshot;
 mod state;
 mod transitions;
@@ -79,13 +80,14 @@ use self::{state::State, transitions::seed_of};
 use crate::{
     ExportId, Order, Timestamp, request,
     retry::{Outcome, Tries},
-    webhook::NewExport,
+    webhook::{Delivery, Event, NewExport, Reply},
 };
 
 pub use config::{Config, UnknownOutcome};
 pub use failure::{Failure, UnknownCause};
 pub use input::{CallId, Disposition, DownloadError, Input, Sent};
 pub use output::{Finished, Notice, Output, RetryReason};
+pub use report::{CallError, NotFetched, Report};
 pub use snapshot::{RestoreError, Snapshot};
 
 /// One export. See the [module](self) for how to drive it.
@@ -184,11 +186,27 @@ impl Export {
         snapshot.into_export(config, now)
     }
 
-    /// Tells the job that something happened, and what time it is.
+    /// Tells the job that something happened, an [`Input`] or a `&`[`Report`], and what time it is.
     ///
     /// Total: no input panics, none is an error, and none is illegal at any time. Time that runs
     /// backwards stands still. An input that comes together with a deadline is heard first.
-    pub fn handle(&mut self, now: Timestamp, input: Input<'_>) -> Disposition {
+    pub fn handle<'a>(&mut self, now: Timestamp, input: impl Into<Input<'a>>) -> Disposition {
+        self.hear(now, input.into())
+    }
+
+    /// Brings a genuine delivery to the job, and says what to answer.
+    ///
+    /// The reply may be sent once the job is saved. An event of another export is acknowledged, because the workspace
+    /// may have other consumers, unless the address it came to has a [token](crate::Token): nobody else waits there.
+    pub fn handle_delivery(&mut self, now: Timestamp, delivery: &Delivery) -> Reply {
+        let Event::NewExport(event) = &delivery.event else { return Reply::Acknowledged };
+        match self.handle(now, Input::Event { event, token: delivery.token.as_ref() }) {
+            Disposition::Unrelated if delivery.token.is_some() => Reply::NotFound,
+            disposition => disposition.reply_of(self.took_event()),
+        }
+    }
+
+    fn hear(&mut self, now: Timestamp, input: Input<'_>) -> Disposition {
         self.now = now.max(self.now);
         let disposition = match input {
             Input::Tick => Disposition::Accepted,

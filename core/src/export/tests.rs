@@ -43,6 +43,10 @@ fn event_at(export_id: &str, archive_url: &str) -> NewExport {
     }
 }
 
+fn interrupted() -> DownloadError {
+    DownloadError::Interrupted("reset".into())
+}
+
 fn event() -> NewExport {
     event_at(EXPORT, ARCHIVE)
 }
@@ -253,6 +257,34 @@ fn an_event_of_another_export_is_none_of_our_concern() {
     assert_eq!(bench.deliver(&event(), Some(&Token::from_random([8; 16]))), Disposition::Unrelated);
     assert_eq!(bench.deliver(&event_at("other", ARCHIVE), None), Disposition::Unrelated);
     assert_eq!(bench.deliver(&event(), None), Disposition::Accepted);
+}
+
+#[test]
+fn a_delivery_is_answered_by_what_becomes_of_its_event() {
+    let at = |export: &str, token: Option<Token>| {
+        let event = Event::NewExport(event_at(export, ARCHIVE));
+        Delivery { event, token, id: None, signed_at: None }
+    };
+    let (ours, theirs) = (at(EXPORT, Some(token())), at(EXPORT, Some(Token::from_random([8; 16]))));
+    let mut bench = Bench::usual();
+    let call = bench.attempt().unwrap();
+    let deliver = |bench: &mut Bench, delivery: &_| bench.export.handle_delivery(bench.now, delivery);
+    assert_eq!(deliver(&mut bench, &theirs), Reply::NotFound, "nobody else waits at this address");
+    assert_eq!(
+        deliver(&mut bench, &at("another", None)),
+        Reply::Acknowledged,
+        "held, until the answer is there"
+    );
+    assert_eq!(deliver(&mut bench, &ours), Reply::Acknowledged);
+    assert!(bench.export.took_event());
+    assert_eq!(deliver(&mut bench, &ours), Reply::Acknowledged, "a repetition");
+    assert_eq!(deliver(&mut bench, &at("another", None)), Reply::Acknowledged, "another consumer's");
+    assert_eq!(bench.respond(call, 200, &[], ACCEPTED), Disposition::Stale);
+
+    // One that is over without its event has taken nothing.
+    let mut bench = Bench::usual();
+    assert_eq!(bench.handle(Input::Cancel), Disposition::Accepted);
+    assert_eq!(deliver(&mut bench, &ours), Reply::NotFound);
 }
 
 #[test]
@@ -502,7 +534,7 @@ fn the_archives_address_is_checked_before_anything_is_fetched() {
 #[test]
 fn a_download_that_breaks_off_is_repeated_and_one_that_is_gone_is_not() {
     let (mut bench, call) = Bench::fetching();
-    let broken = Input::DownloadFailed { call, error: DownloadError::Interrupted("reset") };
+    let broken = Input::DownloadFailed { call, error: &interrupted() };
     assert_eq!(bench.handle(broken), Disposition::Accepted);
     bench.wait();
     let call = bench.attempt().unwrap();
@@ -533,11 +565,11 @@ fn a_download_lives_as_long_as_it_makes_progress() {
 fn what_cannot_be_used_or_stored_is_said_and_not_repeated() {
     let page = NotAnArchive::NoMagic { begins_with: "<html>".into() };
     for (error, expected) in [
-        (DownloadError::NotAnArchive(&page), "no ZIP archive; it begins with \"<html>\""),
-        (DownloadError::Storage("no space left on device"), "could not be stored: no space left on device"),
+        (DownloadError::NotAnArchive(page), "no ZIP archive; it begins with \"<html>\""),
+        (DownloadError::Storage("no space left".into()), "could not be stored: no space left"),
     ] {
         let (mut bench, call) = Bench::fetching();
-        assert_eq!(bench.handle(Input::DownloadFailed { call, error }), Disposition::Accepted);
+        assert_eq!(bench.handle(Input::DownloadFailed { call, error: &error }), Disposition::Accepted);
         let Some(Err(failure)) = bench.result() else { panic!() };
         assert_eq!(failure.event(), Some(&event()), "the archive may still be there");
         assert!(failure.to_string().contains(expected), "{failure}");
@@ -669,7 +701,7 @@ fn every_state_survives_a_restart() {
         },
         {
             let (mut bench, call) = Bench::fetching();
-            let _ = bench.handle(Input::DownloadFailed { call, error: DownloadError::Interrupted("reset") });
+            let _ = bench.handle(Input::DownloadFailed { call, error: &interrupted() });
             bench
         },
         {
@@ -774,7 +806,7 @@ fn only_the_attempt_under_way_is_heard_of() {
         let inputs = [
             Input::Progress { call: other, received: 1, total: None },
             Input::Downloaded { call: other, bytes: 1 },
-            Input::DownloadFailed { call: other, error: DownloadError::Interrupted("reset") },
+            Input::DownloadFailed { call: other, error: &interrupted() },
             Input::CallFailed { call: other, sent: Sent::Never, reason: "refused" },
             Input::Response { call: other, status: 500, headers: &(), body: b"" },
         ];
@@ -794,7 +826,7 @@ fn only_the_attempt_under_way_is_heard_of() {
     for input in [
         Input::Progress { call: post, received: 1, total: None },
         Input::Downloaded { call: post, bytes: 1 },
-        Input::DownloadFailed { call: post, error: DownloadError::Storage("full") },
+        Input::DownloadFailed { call: post, error: &DownloadError::Storage("full".into()) },
     ] {
         assert_eq!(export.handle(asking.now, input), Disposition::Stale);
     }

@@ -234,7 +234,7 @@ impl Export {
         Disposition::Accepted
     }
 
-    pub(super) fn download_failed(&mut self, error: DownloadError<'_>) -> Disposition {
+    pub(super) fn download_failed(&mut self, error: &DownloadError) -> Disposition {
         let State::Fetching { event, .. } = &self.state else { return Disposition::Stale };
         let event = (**event).clone();
         match error {

@@ -248,7 +248,11 @@ impl Exports {
     }
 
     /// Tells a job that something happened. A job that is over or never was is told nothing: [`Disposition::Stale`].
-    pub fn handle(&mut self, now: Timestamp, id: JobId, input: Input<'_>) -> Disposition {
+    pub fn handle<'a>(&mut self, now: Timestamp, id: JobId, input: impl Into<Input<'a>>) -> Disposition {
+        self.hear(now, id, input.into())
+    }
+
+    fn hear(&mut self, now: Timestamp, id: JobId, input: Input<'_>) -> Disposition {
         self.pass(now);
         let Some(job) = self.jobs.get_mut(&id) else { return Disposition::Stale };
         if job.held {
@@ -302,12 +306,7 @@ impl Exports {
             Routed::Job(id) => {
                 let disposition =
                     self.handle(now, id, Input::Event { event, token: delivery.token.as_ref() });
-                let took_event = self.jobs.get(&id).is_some_and(|job| job.export.took_event());
-                match disposition {
-                    // It is over without its event, which is then not acknowledged in its name.
-                    Disposition::Stale if !took_event => Reply::NotFound,
-                    disposition => disposition.reply(),
-                }
+                disposition.reply_of(self.jobs.get(&id).is_some_and(|job| job.export.took_event()))
             }
             // It is kept, but only in memory: should the process end before its job is known, it must come again.
             Routed::Held => Reply::Unavailable,

@@ -1,15 +1,17 @@
 //! The little of HTTP that the protocol needs, as plain types of our own.
 //!
-//! The `http` crate forces std, so core has a complete, inert [`Request`], a look-up trait for the
-//! [`Headers`] of an answer or a delivery, and a checked [`Url`]. The feature `http` converts.
+//! The `http` crate forces std, so core has a complete, inert [`Request`], a [`Response`] that was
+//! read, a look-up trait for the [`Headers`] of an answer or a delivery, and a checked [`Url`]. The feature `http` converts.
 
 mod date;
 mod headers;
 mod join;
 mod request;
+mod response;
 mod url;
 
 pub use date::parse_http_date;
 pub use headers::Headers;
 pub use request::{Method, Request};
+pub use response::Response;
 pub use url::{InvalidUrl, Scheme, Url};

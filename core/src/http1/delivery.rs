@@ -42,7 +42,8 @@ pub enum Incoming {
 }
 
 impl DeliveryReader {
-    /// Takes bytes as they come. What is behind the delivery is thrown away: it is the connection's last.
+    /// Takes bytes as they come; none at all mean that the connection has ended, as they do to who reads from one. What is
+    /// behind the delivery is thrown away: it is the connection's last.
     ///
     /// `now` is the time of the wall clock, which a signature is compared with.
     pub fn feed(&mut self, hook: &Hook, now: Timestamp, bytes: &[u8]) -> Incoming {
@@ -50,6 +51,10 @@ impl DeliveryReader {
     }
 
     fn step(&mut self, hook: &Hook, now: Timestamp, bytes: &[u8]) -> Result<Incoming, u16> {
+        if bytes.is_empty() {
+            // Whoever has closed one side only may still hear that.
+            return Err(Malformed::BadRequest.status());
+        }
         let mut bytes = bytes;
         let behind;
         if self.begun.is_none() {
@@ -114,6 +119,19 @@ mod tests {
             assert!(
                 matches!(delivery.event, Event::NewExport(event) if &*event.archive_url == "https://h/a.zip")
             );
+        }
+    }
+
+    #[test]
+    fn a_connection_that_ends_before_its_delivery_has_brought_none() {
+        let bytes = signed("POST", BODY);
+        for end in [0, 5, bytes.len() - 1] {
+            let (hook, mut reader) = (hook(), DeliveryReader::default());
+            let came = bytes.as_bytes().get(..end).unwrap();
+            if !came.is_empty() {
+                assert_eq!(reader.feed(&hook, NOW, came), Incoming::More);
+            }
+            assert_eq!(reader.feed(&hook, NOW, b""), Incoming::Refused(400));
         }
     }
 

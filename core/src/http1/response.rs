@@ -5,7 +5,10 @@ use alloc::{borrow::ToOwned as _, string::String, vec::Vec};
 use thiserror::Error;
 
 use super::{BodyReader, Framing, Lines, NotLines};
-use crate::http::Headers;
+use crate::{
+    MAX_ANSWER,
+    http::{Headers, Response},
+};
 
 /// Reads one answer.
 ///
@@ -132,6 +135,15 @@ impl ResponseReader {
         }
     }
 
+    /// As much of the answer as came, whole or not: its body cut off past [`MAX_ANSWER`] bytes, and without what
+    /// [`take_body`](Self::take_body) took. `None` if not even its head came.
+    pub fn take_response(&mut self) -> Option<Response> {
+        let ResponseHead { status, headers } = self.head()?.clone();
+        let mut body = self.take_body();
+        body.truncate(MAX_ANSWER);
+        Some(Response { status, headers, body })
+    }
+
     fn take_in(&mut self, piece: &[u8]) -> Result<(), BadResponse> {
         match &mut self.body {
             Body::Framed(body) => body.feed(piece).map(drop).map_err(|_| BadResponse::Framing),
@@ -210,7 +222,7 @@ const MAX_FIELDS: usize = 128;
 
 #[cfg(test)]
 mod tests {
-    use alloc::format;
+    use alloc::{format, vec};
 
     use proptest::prelude::*;
 
@@ -257,7 +269,14 @@ mod tests {
             assert_eq!(read(answer.as_bytes(), 3), expected, "{answer:?}");
         }
         assert_eq!(read(b"HTTP/1.1 200 OK\r\n", 3), (Err(BadResponse::BrokenOff), None, Vec::new()));
-        assert_eq!(ResponseReader::default().end(), Err(BadResponse::BrokenOff));
+        let mut reader = ResponseReader::default();
+        assert_eq!(reader.end(), Err(BadResponse::BrokenOff));
+        assert_eq!(reader.take_response(), None);
+        reader.feed(b"HTTP/1.1 503 No\r\nContent-Length: 2000000\r\n\r\n").unwrap();
+        reader.feed(&vec![b'x'; MAX_ANSWER + 1]).unwrap();
+        let Some(Response { status: 503, headers, body }) = reader.take_response() else { panic!() };
+        assert_eq!(headers.first("content-length"), Some(&b"2000000"[..]));
+        assert_eq!(body.len(), MAX_ANSWER);
     }
 
     #[test]

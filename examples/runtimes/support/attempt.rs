@@ -7,9 +7,9 @@ use std::{
 };
 
 use abyssale_core::{
-    CallId, Config, Export, Input, MAX_ANSWER, Output, Sent, Timestamp,
+    CallId, Config, MAX_ANSWER, Output, Report, Sent, Timestamp,
     download::{Receive, Step, Transfer, TransferError},
-    export::DownloadError,
+    export::CallError,
     http::{Request, Scheme},
     http1::ResponseReader,
 };
@@ -52,55 +52,7 @@ enum Phase {
     Exchange {
         knows_head: bool,
     },
-    Over(Happened),
-}
-
-/// What a job is told, in a form that can be sent through a channel.
-#[derive(Debug)]
-pub enum Happened {
-    /// There was an answer.
-    Answered {
-        /// Which attempt.
-        call: CallId,
-        /// The HTTP status.
-        status: u16,
-        /// The header fields.
-        headers: Vec<(String, Vec<u8>)>,
-        /// The body, or as much of it as came.
-        body: Vec<u8>,
-    },
-    /// There was none.
-    Unanswered {
-        /// Which attempt.
-        call: CallId,
-        /// Whether the service may have seen it.
-        sent: Sent,
-        /// What went wrong.
-        reason: String,
-    },
-    /// A download goes on.
-    Progress {
-        /// Which attempt.
-        call: CallId,
-        /// Bytes that are there.
-        received: u64,
-        /// Bytes that there will be.
-        total: Option<u64>,
-    },
-    /// A download came to an archive.
-    Downloaded {
-        /// Which attempt.
-        call: CallId,
-        /// Its size in bytes.
-        bytes: u64,
-    },
-    /// A download did not.
-    NotDownloaded {
-        /// Which attempt.
-        call: CallId,
-        /// Why.
-        error: FileError,
-    },
+    Over(Report),
 }
 
 impl Attempt {
@@ -118,7 +70,7 @@ impl Attempt {
                 let base = config.endpoint.base_url().clone();
                 let mut transfer = Transfer::new(request.url().clone(), config.archive.clone(), base);
                 let file = PartFile::open(target).map_err(|error| {
-                    phase = Phase::Over(Happened::NotDownloaded { call, error });
+                    phase = Phase::Over(Report::of_download(call, Err(error.into())));
                 });
                 if let Ok(file) = &file {
                     transfer = file.resumed(transfer);
@@ -138,8 +90,13 @@ impl Attempt {
         Some(Self { call, kind, reader: ResponseReader::default(), phase, begun: false })
     }
 
-    /// The request to send now, for a runtime that has an HTTP client.
-    pub fn request(&self) -> Request {
+    /// The request to send now, for a runtime that has an HTTP client. What is received from here on is its answer.
+    pub fn request_to_send(&mut self) -> Request {
+        self.expect();
+        self.request()
+    }
+
+    fn request(&self) -> Request {
         match &self.kind {
             Kind::Call { request, .. } => request.clone(),
             Kind::Download { transfer, .. } => transfer.request(),
@@ -158,18 +115,13 @@ impl Attempt {
 
     /// The bytes to send once there is a connection. From here on they may have been seen.
     pub fn to_send(&mut self) -> Vec<u8> {
-        self.begin();
+        self.begun = true;
         self.expect();
         self.request().to_http1()
     }
 
-    /// A byte of the request may have been sent.
-    pub fn begin(&mut self) {
-        self.begun = true;
-    }
-
     /// What is received from here on is the answer.
-    pub fn expect(&mut self) {
+    fn expect(&mut self) {
         self.reader = ResponseReader::default();
         self.phase = Phase::Exchange { knows_head: false };
     }
@@ -193,16 +145,16 @@ impl Attempt {
     }
 
     /// Takes what came; nothing means that the connection has ended. What it returns is to be told to the job.
-    pub fn received(&mut self, bytes: &[u8]) -> Option<Happened> {
+    pub fn received(&mut self, bytes: &[u8]) -> Option<Report> {
         let read = if bytes.is_empty() { self.reader.end() } else { self.reader.feed(bytes) };
         if let Err(error) = self.take_in() {
-            self.phase = Phase::Over(Happened::NotDownloaded { call: self.call, error });
+            self.phase = Phase::Over(Report::of_download(self.call, Err(error.into())));
         } else if let (Err(error), true) = (read, self.wants_more()) {
             self.broke(&error);
         }
         match &self.kind {
             Kind::Download { file: Some(file), receive: Some(receive), .. } => {
-                Some(Happened::Progress { call: self.call, received: file.len(), total: receive.total })
+                Some(Report::Progress { call: self.call, received: file.len(), total: receive.total })
             }
             _ => None,
         }
@@ -210,29 +162,41 @@ impl Attempt {
 
     /// Nothing more will come, because of this.
     pub fn broke(&mut self, error: &dyn std::error::Error) {
-        let (call, reason) = (self.call, error.to_string());
+        let (call, reason) = (self.call, error.to_string().into());
         let is_receiving = matches!(self.kind, Kind::Download { receive: Some(_), .. });
         self.phase = Phase::Over(match (self.answered(), &self.kind) {
             // The status has said the main thing already.
             (Some(answered), _) if !is_receiving => answered,
             (_, Kind::Call { .. }) => {
                 let sent = if self.begun { Sent::Maybe } else { Sent::Never };
-                Happened::Unanswered { call, sent, reason }
+                Report::of_call(call, Err(CallError { sent, reason }))
             }
             (_, Kind::Download { .. }) => {
-                let error = TransferError::Interrupted(reason.into()).into();
-                Happened::NotDownloaded { call, error }
+                Report::of_download(call, Err(TransferError::Interrupted(reason).into()))
             }
         });
     }
 
+    /// For a runtime whose HTTP client says when it is done: whether a byte was sent, and how it ended.
+    #[must_use]
+    pub fn ended(mut self, was_sent: bool, result: Result<(), impl std::error::Error>) -> Self {
+        self.begun |= was_sent;
+        match result {
+            // It was ended here, when there was enough of it.
+            _ if !self.wants_more() => {}
+            Ok(()) => drop(self.received(&[])),
+            Err(error) => self.broke(&error),
+        }
+        self
+    }
+
     /// What it came to.
-    pub fn over(mut self) -> Happened {
+    pub fn over(mut self) -> Report {
         if !matches!(self.phase, Phase::Over(_)) {
             self.broke(&io::Error::other("nobody went on with it"));
         }
         match self.phase {
-            Phase::Over(happened) => happened,
+            Phase::Over(report) => report,
             Phase::Connect | Phase::Exchange { .. } => unreachable!("it was just ended"),
         }
     }
@@ -276,7 +240,7 @@ impl Attempt {
                 && let Some(file) = file.take()
             {
                 let bytes = file.finish(receive)?;
-                self.phase = Phase::Over(Happened::Downloaded { call: self.call, bytes });
+                self.phase = Phase::Over(Report::of_download(self.call, Ok(bytes)));
             }
         } else if (self.reader.is_done() || self.reader.body_len() >= MAX_ANSWER)
             && let Some(answered) = self.answered()
@@ -286,33 +250,7 @@ impl Attempt {
         Ok(())
     }
 
-    fn answered(&mut self) -> Option<Happened> {
-        let head = self.reader.head()?.clone();
-        let mut body = self.reader.take_body();
-        body.truncate(MAX_ANSWER);
-        Some(Happened::Answered { call: self.call, status: head.status, headers: head.headers, body })
-    }
-}
-
-impl Happened {
-    /// Tells the job. What follows from it, the job's next output says.
-    pub fn tell(&self, export: &mut Export, now: Timestamp) {
-        let text;
-        let input = match self {
-            Self::Answered { call, status, headers, body } => {
-                Input::Response { call: *call, status: *status, headers, body }
-            }
-            Self::Unanswered { call, sent, reason } => Input::CallFailed { call: *call, sent: *sent, reason },
-            Self::Progress { call, received, total } => {
-                Input::Progress { call: *call, received: *received, total: *total }
-            }
-            Self::Downloaded { call, bytes } => Input::Downloaded { call: *call, bytes: *bytes },
-            Self::NotDownloaded { call, error } => {
-                text = error.to_string();
-                let error: DownloadError<'_> = error.as_input(&text);
-                Input::DownloadFailed { call: *call, error }
-            }
-        };
-        let _ = export.handle(now, input);
+    fn answered(&mut self) -> Option<Report> {
+        Some(Report::of_call(self.call, Ok(self.reader.take_response()?)))
     }
 }

@@ -1,4 +1,4 @@
-//! A callback address for a program that may not wait: looked into now and then, it returns what has come.
+//! A callback address for a program that may not wait: looked into now and then, it answers what has come.
 
 use std::{
     io::{self, ErrorKind, Read as _, Write as _},
@@ -8,7 +8,7 @@ use std::{
 
 use abyssale_core::{
     http1::{DeliveryReader, Incoming, answer},
-    webhook::{Delivery, Hook},
+    webhook::{Delivery, Hook, Reply},
 };
 use abyssale_host::Clock;
 
@@ -33,8 +33,8 @@ impl Inbox {
         &self.listener
     }
 
-    /// The deliveries that have come, each with the connection that waits for its answer. Does not wait.
-    pub fn poll(&mut self, hook: &Hook) -> Vec<(Delivery, TcpStream)> {
+    /// Takes what has come, and answers it. Does not wait.
+    pub fn poll(&mut self, hook: &Hook, mut take: impl FnMut(&Delivery) -> Reply) {
         while let Some((stream, _)) =
             (self.open.len() < MAX_OPEN).then(|| self.listener.accept().ok()).flatten()
         {
@@ -42,18 +42,17 @@ impl Inbox {
                 self.open.push((stream, DeliveryReader::default(), Instant::now() + DELIVERY));
             }
         }
-        let (mut came, mut waiting) = (Vec::new(), Vec::new());
-        for (mut stream, mut reader, deadline) in self.open.drain(..) {
-            match read(&mut stream, &mut reader, hook) {
-                Ok(Incoming::More) if Instant::now() < deadline => waiting.push((stream, reader, deadline)),
-                Ok(Incoming::Delivery(delivery)) => came.push((delivery, stream)),
-                // So small that it fits, or the other side takes nothing; then it comes again.
-                Ok(Incoming::Refused(status)) => drop(stream.write_all(&answer(status))),
-                Ok(Incoming::More) | Err(_) => {}
-            }
-        }
-        self.open = waiting;
-        came
+        self.open.retain_mut(|(stream, reader, deadline)| {
+            let status = match read(stream, reader, hook) {
+                Ok(Incoming::More) => return Instant::now() < *deadline,
+                Ok(Incoming::Delivery(delivery)) => take(&delivery).status(),
+                Ok(Incoming::Refused(status)) => status,
+                Err(_) => return false,
+            };
+            // So small that it fits, or the other side takes nothing; then a delivery comes again, and is a duplicate.
+            let _ = stream.write_all(&answer(status));
+            false
+        });
     }
 }
 
@@ -62,7 +61,6 @@ fn read(stream: &mut TcpStream, reader: &mut DeliveryReader, hook: &Hook) -> io:
     let mut buffer = [0; 4096];
     loop {
         match stream.read(&mut buffer) {
-            Ok(0) => return Err(ErrorKind::UnexpectedEof.into()),
             Ok(read) => match reader.feed(hook, Clock::wall(), buffer.get(..read).unwrap_or_default()) {
                 Incoming::More => {}
                 incoming => return Ok(incoming),

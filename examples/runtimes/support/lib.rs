@@ -9,7 +9,7 @@ mod inbox;
 mod stage;
 
 pub use self::{
-    attempt::{Attempt, Happened},
+    attempt::Attempt,
     inbox::Inbox,
     stage::{Message, Stage},
 };

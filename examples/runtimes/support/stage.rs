@@ -11,15 +11,15 @@ use std::{
 };
 
 use abyssale_core::{
-    ApiKey, Config, Export, Failure, Finished, Goal, Input, Notice, Order, Output, SigningSecret, Timestamp,
-    UnknownOutcome,
+    ApiKey, Config, Export, Failure, Finished, Goal, Input, Notice, Order, Output, Report, SigningSecret,
+    Timestamp, UnknownOutcome,
     http1::answer,
-    webhook::{Delivery, Event, Hook, NewExport, Reply},
+    webhook::{Delivery, Hook, NewExport},
 };
 use abyssale_host::{CallbackSettings, Clock, Settings, fetch_only};
 use abyssale_simulator::{DEMO_BANNERS, Simulator};
 
-use crate::{Attempt, Happened};
+use crate::Attempt;
 
 /// Everything about an export that is not the runtime's.
 #[derive(Debug)]
@@ -160,30 +160,22 @@ impl Stage {
 #[derive(Debug)]
 pub enum Message<C> {
     /// From an attempt.
-    Happened(Happened),
+    Report(Report),
     /// From the callback address, with the connection that waits for an answer.
     Delivery(Delivery, C),
+    /// Nothing came in time.
+    Tick,
 }
 
 impl<C> Message<C> {
     /// Tells the job, and returns what to answer to whom: not before, so that nothing is acknowledged and lost.
     pub fn tell(self, export: &mut Export, now: Timestamp) -> Option<(C, Vec<u8>)> {
-        match self {
-            Self::Happened(happened) => {
-                happened.tell(export, now);
-                None
-            }
-            Self::Delivery(delivery, connection) => {
-                let reply = match &delivery.event {
-                    Event::NewExport(event) => {
-                        export.handle(now, Input::Event { event, token: delivery.token.as_ref() }).reply()
-                    }
-                    // Some other event of the workspace.
-                    _ => Reply::Acknowledged,
-                };
-                Some((connection, answer(reply.status())))
-            }
-        }
+        let _ = match &self {
+            Self::Report(report) => export.handle(now, report),
+            Self::Delivery(..) | Self::Tick => export.handle(now, Input::Tick),
+        };
+        let Self::Delivery(delivery, connection) = self else { return None };
+        Some((connection, answer(export.handle_delivery(now, &delivery).status())))
     }
 }
 

@@ -13,89 +13,78 @@ let timer;
 
 const now = () => Math.round(performance.timeOrigin + performance.now());
 
-// Tells core what happened, does what it says, and returns the status that a delivery is to be answered with.
+// Bytes as JSON has them, and the header fields of Node's messages as core has them.
+const bytes = (data) => [...Buffer.from(data, "latin1")];
+const fields = (headers) => Object.entries(headers).map(([name, value]) => [name, bytes(String(value))]);
+
+// Tells core what happened, does what it says, and returns what it has to say to that.
 function tell(told) {
   for (const byte of Buffer.from(JSON.stringify([now(), Date.now(), told]))) core.push(byte);
-  const said = Buffer.alloc(core.run());
-  for (let index = 0; index < said.length; index += 1) said[index] = core.pull(index);
-  const { outputs = [], timeout, reply, error } = JSON.parse(said);
-  if (error) throw new Error(error);
+  const { outputs, timeout, reply } = JSON.parse(Buffer.from(Array.from({ length: core.run() }, () => core.pull())));
+  if (reply.Err) throw new Error(reply.Err);
   for (const { call, download, request, abort, notice, done } of outputs) {
-    if (call !== undefined) send(call, request, collect(call));
-    if (download !== undefined) send(download, request, store(download));
+    if (call !== undefined) send(call, request, collect(call), unanswered(call));
+    if (download !== undefined) send(download, request, store(download), interrupted(download));
     if (abort !== undefined) inFlight.get(abort)?.destroy();
     if (notice) console.error(notice);
     if (done) end(done);
   }
   clearTimeout(timer);
-  if (timeout) timer = setTimeout(() => tell({ tick: {} }), Math.max(timeout - now(), 0));
-  return reply;
+  if (timeout) timer = setTimeout(() => tell("tick"), Math.max(timeout - now(), 0));
+  return reply.Ok;
 }
 
 // A request as it is, on a connection of its own; Node follows no redirects.
-function send(call, { method, url, headers, body }, take) {
-  let sent = false;
-  const request = http.request(url, { method, headers: Object.fromEntries(headers), agent: false });
+function send(call, { method, url, headers, body }, take, failed) {
+  let sent = "never";
+  const request = http.request(url, { method, headers: Object.fromEntries(headers), agent: false }, take);
   inFlight.set(call, request);
-  request.on("socket", (socket) => socket.on("connect", () => (sent = true)));
-  request.on("error", (error) => tell(take.failed?.(error) ?? { unanswered: { call, sent, reason: error.message } }));
-  request.on("response", take);
-  request.end(body || undefined);
+  request.on("socket", (socket) => socket.on("connect", () => (sent = "maybe")));
+  request.on("error", (error) => tell({ report: failed(error, sent) }));
+  request.end(body.length ? Buffer.from(body) : undefined);
 }
 
-function collect(call) {
-  return (response) => {
-    const pieces = [];
-    const answered = () => {
-      const headers = Object.entries(response.headers).map(([name, value]) => [name, String(value)]);
-      tell({ answered: { call, status: response.statusCode, headers, body: Buffer.concat(pieces).toString("latin1") } });
-    };
-    response.on("data", (piece) => pieces.push(piece));
-    response.on("end", answered).on("error", answered);
-  };
-}
+const unanswered = (call) => (error, sent) => ({ call_failed: { call, error: { sent, reason: error.message } } });
+const interrupted = (call) => (error) => ({ download_failed: { call, error: { interrupted: error.message } } });
 
-function store(call) {
-  const interrupted = (error) => ({ interrupted: { call, reason: error.message } });
-  const take = (response) => {
-    if (response.statusCode !== 200) return collect(call)(response);
-    const file = fs.openSync(`${target}.part`, "w+");
-    let received = 0;
-    response.on("data", (piece) => {
-      received += fs.writeSync(file, piece);
-      tell({ progress: { call, received } });
-    });
-    response.on("error", (error) => tell(interrupted(error)));
-    response.on("end", () => {
-      const ends = [Buffer.alloc(Math.min(received, 4)), Buffer.alloc(Math.min(received, 65557))];
-      fs.readSync(file, ends[0], 0, ends[0].length, 0);
-      fs.readSync(file, ends[1], 0, ends[1].length, received - ends[1].length);
-      fs.closeSync(file);
-      const [head, tail] = ends.map((end) => end.toString("latin1"));
-      // It takes its name only once core has seen that it is an archive.
-      if (tell({ ends: { call, head, tail, len: received } }) !== 200) return fs.rmSync(`${target}.part`);
-      fs.renameSync(`${target}.part`, target);
-      tell({ downloaded: { call, bytes: received } });
-    });
-  };
-  return Object.assign(take, { failed: interrupted });
-}
+const collect = (call) => (response) => {
+  const pieces = [];
+  const answer = (body) => ({ status: response.statusCode, headers: fields(response.headers), body });
+  const answered = () => tell({ report: { response: { call, response: answer(bytes(Buffer.concat(pieces))) } } });
+  response.on("data", (piece) => pieces.push(piece)).on("end", answered).on("error", answered);
+};
+
+const store = (call) => (response) => {
+  if (response.statusCode !== 200) return collect(call)(response);
+  const file = fs.openSync(`${target}.part`, "w+");
+  let received = 0;
+  response.on("data", (piece) => {
+    received += fs.writeSync(file, piece);
+    tell({ report: { progress: { call, received } } });
+  });
+  response.on("error", (error) => tell({ report: interrupted(call)(error) }));
+  response.on("end", () => {
+    const [head, tail] = [Buffer.alloc(Math.min(received, 4)), Buffer.alloc(Math.min(received, 65557))];
+    [head, tail].forEach((end) => fs.readSync(file, end, { position: end === head ? 0 : received - end.length }));
+    fs.closeSync(file);
+    const error = tell({ ends: { head: bytes(head), tail: bytes(tail), len: received } });
+    // It takes its name only once core has seen that it is an archive.
+    error ? fs.rmSync(`${target}.part`) : fs.renameSync(`${target}.part`, target);
+    tell({ report: error ? { download_failed: { call, error } } : { downloaded: { call, bytes: received } } });
+  });
+};
 
 function end(done) {
-  clearTimeout(timer);
   setImmediate(() => server.close());
   if (done.Err) process.exitCode = 1;
   console.log(JSON.stringify(done));
 }
 
 const server = http.createServer({ maxHeaderSize: 16384 }, (request, response) => {
-  const pieces = [];
-  let size = 0;
+  let [pieces, size, { method, url: target, headers }] = [[], 0, request];
   request.on("data", (piece) => ((size += piece.length) > 1 << 20 ? request.destroy() : pieces.push(piece)));
   request.on("end", () => {
-    const headers = Object.entries(request.headers).map(([name, value]) => [name, String(value)]);
-    const body = Buffer.concat(pieces).toString("latin1");
-    const status = tell({ request: { method: request.method, target: request.url, headers, body } });
+    const status = tell({ request: { method, target, headers: fields(headers), body: bytes(Buffer.concat(pieces)) } });
     response.writeHead(status, { connection: "close" }).end();
   });
 });

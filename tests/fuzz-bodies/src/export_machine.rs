@@ -131,10 +131,10 @@ impl Machine {
                 let call = self.call(data);
                 let reason = String::from_utf8_lossy(data.piece());
                 let error = match step & 128 {
-                    0 => DownloadError::Interrupted(&reason),
-                    _ => DownloadError::Storage(&reason),
+                    0 => DownloadError::Interrupted(reason.into()),
+                    _ => DownloadError::Storage(reason.into()),
                 };
-                self.tell(call, Input::DownloadFailed { call, error });
+                self.tell(call, Input::DownloadFailed { call, error: &error });
             }
             11 => _ = self.export.handle(self.now, Input::Cancel),
             12 => {
