@@ -71,9 +71,22 @@ pub(crate) trait Adapter: Sized + Send + Sync {
     fn wait_observed(&self, ids: &[&str], observer: impl Observer) -> Result<NewExport, Error>;
     fn resume(&self) -> Vec<Result<Resumed, Error>>;
     fn create_export(&self, order: &Order) -> Result<ExportId, Error>;
+    fn create_export_observed(&self, order: &Order, observer: impl Observer) -> Result<ExportId, Error>;
     fn download(&self, event: &NewExport, path: &Path) -> Result<u64, Error>;
+    fn download_observed(
+        &self,
+        event: &NewExport,
+        path: &Path,
+        observer: impl Observer,
+    ) -> Result<u64, Error>;
     /// Downloads to a writer; what was written there is in `out`, whatever the result.
     fn download_to_writer(&self, event: &NewExport, out: &mut Outlet) -> Result<u64, Error>;
+    fn download_to_writer_observed(
+        &self,
+        event: &NewExport,
+        out: &mut Outlet,
+        observer: impl Observer,
+    ) -> Result<u64, Error>;
     fn signing_secret(&self) -> Result<SigningSecretState, Error>;
     fn rotate(&self, force: bool) -> Result<SigningSecretState, Error>;
     fn revoke(&self) -> Result<SigningSecretState, Error>;
@@ -218,6 +231,28 @@ impl Adapter for Blocking {
         self.0.client().download_to_writer(event, out)
     }
 
+    fn create_export_observed(&self, order: &Order, observer: impl Observer) -> Result<ExportId, Error> {
+        self.0.client().create_export_observed(order, observer)
+    }
+
+    fn download_observed(
+        &self,
+        event: &NewExport,
+        path: &Path,
+        observer: impl Observer,
+    ) -> Result<u64, Error> {
+        self.0.client().download_observed(event, path, observer)
+    }
+
+    fn download_to_writer_observed(
+        &self,
+        event: &NewExport,
+        out: &mut Outlet,
+        observer: impl Observer,
+    ) -> Result<u64, Error> {
+        self.0.client().download_to_writer_observed(event, out, observer)
+    }
+
     fn signing_secret(&self) -> Result<SigningSecretState, Error> {
         self.0.client().signing_secret()
     }
@@ -320,6 +355,28 @@ impl Adapter for Async {
 
     fn download_to_writer(&self, event: &NewExport, out: &mut Outlet) -> Result<u64, Error> {
         self.run(self.exporter.client().download_to_writer(event, out))
+    }
+
+    fn create_export_observed(&self, order: &Order, observer: impl Observer) -> Result<ExportId, Error> {
+        self.run(self.exporter.client().create_export_observed(order, observer))
+    }
+
+    fn download_observed(
+        &self,
+        event: &NewExport,
+        path: &Path,
+        observer: impl Observer,
+    ) -> Result<u64, Error> {
+        self.run(self.exporter.client().download_observed(event, path, observer))
+    }
+
+    fn download_to_writer_observed(
+        &self,
+        event: &NewExport,
+        out: &mut Outlet,
+        observer: impl Observer,
+    ) -> Result<u64, Error> {
+        self.run(self.exporter.client().download_to_writer_observed(event, out, observer))
     }
 
     fn signing_secret(&self) -> Result<SigningSecretState, Error> {

@@ -1,10 +1,14 @@
 //! The archive: broken off, gone, no archive at all, and unpacked.
 
-use std::{fs, sync::Arc, time::Duration};
+use std::{
+    fs,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 
-use abyssale_core::{ArchivePolicy, Failure};
+use abyssale_core::{ArchivePolicy, Failure, Order};
 use abyssale_host::{
-    Error, Progress,
+    Error, Observer as _, Progress,
     unpack::{Entry, Kind},
 };
 use abyssale_simulator::Simulator;
@@ -185,6 +189,46 @@ pub(crate) fn a_writer_that_refuses_is_a_typed_error<A: Adapter>() {
     let error = world.adapter.download_to_writer(&event, &mut out).unwrap_err();
     assert!(matches!(error.failure(), Some(Failure::Storage { .. })), "{error:?}");
     assert_eq!((out.written.len(), world.downloads().len()), (100, 1), "it is not asked for again");
+}
+
+pub(crate) fn every_call_and_every_download_can_be_watched<A: Adapter>() {
+    let world = World::<A>::new(&["create:status=429:retry-after=1:id=request_rate_limited"]);
+    let callback = format!("{}/elsewhere", world.simulator.base_url());
+    let order = Order::new(IDS, &callback).unwrap();
+    world.adapter.create_export_observed(&order, world.observer()).unwrap();
+    let mut expected = vec!["requesting", "retry 1 in 1.", "requesting", "export "];
+    assert_begin_with(&world.told(), &expected);
+
+    let event = world.adapter.wait(&IDS).unwrap();
+    for again in ["file", "writer"] {
+        world.simulator.add_trouble("archive:cut=100".parse().unwrap());
+        let received = Arc::new(Mutex::new(Vec::new()));
+        let (seen, mut notes) = (Arc::clone(&received), world.observer());
+        let observer = move |progress: Progress<'_>| {
+            if let Progress::Downloading { received, .. } = progress {
+                seen.lock().unwrap().push(received);
+            }
+            notes.observe(progress);
+        };
+        let bytes = match again {
+            "file" => world.adapter.download_observed(&event, &world.target(), observer),
+            _ => world.adapter.download_to_writer_observed(&event, &mut outlet(), observer),
+        };
+        let received = received.lock().unwrap();
+        assert!(received.is_sorted(), "{received:?}");
+        assert_eq!(received.last(), Some(&bytes.unwrap()), "of the {again}");
+        expected.extend(["the archive of export", "retry 1 in 1.", "resumed from 100"]);
+        expected.extend((again == "file").then_some("saved "));
+        assert_begin_with(&world.told(), &expected);
+    }
+}
+
+/// What was said several times in a row counts once.
+fn assert_begin_with(told: &[String], expected: &[&str]) {
+    let mut told = told.to_vec();
+    told.dedup();
+    let fits = |(line, beginning): (&String, &&str)| line.starts_with(*beginning);
+    assert!(told.len() == expected.len() && told.iter().zip(expected).all(fits), "{told:#?} {expected:#?}");
 }
 
 fn outlet() -> Outlet {

@@ -94,6 +94,7 @@ scenarios! {
         a_writer_is_handed_nothing_twice_and_nothing_of_another_archive
         a_writer_is_handed_nothing_of_an_error_page
         a_writer_that_refuses_is_a_typed_error
+        every_call_and_every_download_can_be_watched
         a_folder_that_is_not_there_is_said_so
         an_archive_is_unpacked_into_pictures
         banners_the_service_does_not_know_are_missing;

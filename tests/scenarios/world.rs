@@ -9,7 +9,7 @@ use std::{
 };
 
 use abyssale_core::{Failure, TokenPlacement, UnknownOutcome};
-use abyssale_host::{Error, Progress};
+use abyssale_host::{Error, Observer, Progress};
 use abyssale_simulator::{Config, RequestRecord, Simulator};
 
 use crate::adapter::{Adapter, Saved, Setup};
@@ -89,8 +89,13 @@ impl<A: Adapter> World<A> {
     }
 
     pub(crate) fn save(&self) -> Result<Saved, Error> {
+        self.adapter.save(&IDS, &self.target(), self.observer())
+    }
+
+    /// Notes what it is told, but for pieces of the archive.
+    pub(crate) fn observer(&self) -> impl Observer + 'static {
         let told = Arc::clone(&self.told);
-        let observer = move |progress: Progress<'_>| {
+        move |progress: Progress<'_>| {
             let text = match progress {
                 Progress::Notice(notice) => notice.to_string(),
                 Progress::Requesting => "requesting".into(),
@@ -100,8 +105,7 @@ impl<A: Adapter> World<A> {
                 other => format!("{other:?}"),
             };
             told.lock().unwrap().push(text);
-        };
-        self.adapter.save(&IDS, &self.target(), observer)
+        }
     }
 
     /// The archive that was saved must be the one that the simulator serves.

@@ -6,7 +6,7 @@ use abyssale_core::{
     ApiKey, ArchivePolicy, Config, Export, ExportId, Finished, Goal, Order, SigningSecretState,
     UnknownOutcome, http::Request, webhook::NewExport,
 };
-use abyssale_host::{Clock, Error, Progress, Settings, fetch_only};
+use abyssale_host::{Clock, Error, Observer, Progress, Settings, fetch_only};
 use bytes::Bytes;
 use http_body_util::Full;
 use hyper_util::client::legacy::{self, connect::Connect};
@@ -41,13 +41,22 @@ impl Client {
     /// both as [`RetryPolicy`](abyssale_core::retry::RetryPolicy) says. A request whose fate is unknown
     /// is never repeated: the error says so.
     pub async fn create_export(&self, order: &Order) -> Result<ExportId, Error> {
+        self.create_export_observed(order, |_: Progress<'_>| {}).await
+    }
+
+    /// The same, watched: each request, and what is repeated and why.
+    pub async fn create_export_observed(
+        &self,
+        order: &Order,
+        mut observer: impl Observer,
+    ) -> Result<ExportId, Error> {
         let order = order.clone().with_goal(Goal::Acceptance);
         let mut config = (*self.config).clone();
         // The event goes elsewhere, so there is nothing to wait for here.
         config.unknown_outcome = UnknownOutcome::Fail;
         let export = Export::new(Arc::new(config), order, self.clock.now());
         let mut job = Alone { export, clock: self.clock };
-        let finished = drive(self, &mut job, Path::new(""), &mut |_: Progress<'_>| {}).await?;
+        let finished = drive(self, &mut job, Path::new(""), &mut observer).await?;
         Ok(finished.export_id().clone())
     }
 
@@ -57,9 +66,19 @@ impl Client {
     /// is left of a download that failed, was dropped, or whose process ended in the middle, is beside the target
     /// (`NAME.part`) and resumed by the next one.
     pub async fn download(&self, event: &NewExport, path: impl AsRef<Path>) -> Result<u64, Error> {
+        self.download_observed(event, path, |_: Progress<'_>| {}).await
+    }
+
+    /// The same, watched: how it goes, what is repeated and why, and the end ([`Progress::Saved`]).
+    pub async fn download_observed(
+        &self,
+        event: &NewExport,
+        path: impl AsRef<Path>,
+        mut observer: impl Observer,
+    ) -> Result<u64, Error> {
         let export = fetch_only(&self.config, event, self.clock.now())?;
         let mut job = Alone { export, clock: self.clock };
-        match drive(self, &mut job, path.as_ref(), &mut |_: Progress<'_>| {}).await? {
+        match drive(self, &mut job, path.as_ref(), &mut observer).await? {
             Finished::Archive { bytes, .. } => Ok(bytes),
             other => unreachable!("a job with this goal ends with an archive: {other:?}"),
         }
@@ -73,9 +92,19 @@ impl Client {
     pub async fn download_to_writer(
         &self,
         event: &NewExport,
-        mut writer: impl AsyncWrite + Send + Unpin,
+        writer: impl AsyncWrite + Send + Unpin,
     ) -> Result<u64, Error> {
-        writer::download(self, event, &mut writer).await
+        self.download_to_writer_observed(event, writer, |_: Progress<'_>| {}).await
+    }
+
+    /// The same, watched: how it goes, and what is repeated and why. What is received has been written.
+    pub async fn download_to_writer_observed(
+        &self,
+        event: &NewExport,
+        mut writer: impl AsyncWrite + Send + Unpin,
+        mut observer: impl Observer,
+    ) -> Result<u64, Error> {
+        writer::download(self, event, &mut writer, &mut observer).await
     }
 
     /// Reads the workspace's signing secret. **The first call ever creates one**, and from then on

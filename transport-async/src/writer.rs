@@ -6,7 +6,7 @@ use std::time::Duration;
 use abyssale_core::{
     Finished, Input, Output, Report, download::Stream, export::NotFetched, http::Request, webhook::NewExport,
 };
-use abyssale_host::{Error, FileError, fetch_only};
+use abyssale_host::{Error, FileError, Observer, Progress, fetch_only};
 use http_body_util::BodyExt as _;
 use tokio::{
     io::{AsyncWrite, AsyncWriteExt as _},
@@ -25,6 +25,7 @@ pub(crate) async fn download<W: AsyncWrite + Send + Unpin>(
     client: &Client,
     event: &NewExport,
     writer: &mut W,
+    observer: &mut dyn Observer,
 ) -> Result<u64, Error> {
     let clock = client.clock();
     let mut export = fetch_only(client.config(), event, clock.now())?;
@@ -33,7 +34,8 @@ pub(crate) async fn download<W: AsyncWrite + Send + Unpin>(
         while let Some(output) = export.poll_output() {
             match output {
                 Output::Download { call, request, stall_timeout } => {
-                    let fetched = attempt(client, &request, stall_timeout, &mut stream, writer).await;
+                    let fetched =
+                        attempt(client, &request, stall_timeout, &mut stream, writer, observer).await;
                     // Whatever became of it, the next output says what follows.
                     let _ = export.handle(clock.now(), &Report::of_download(call, fetched));
                 }
@@ -42,7 +44,8 @@ pub(crate) async fn download<W: AsyncWrite + Send + Unpin>(
                     unreachable!("a job with this goal ends with an archive: {other:?}")
                 }
                 Output::Done(Err(failure)) => return Err(failure.into()),
-                // Nobody watches, and there is nothing to abort between two attempts.
+                Output::Notice(notice) => observer.observe(Progress::Notice(&notice)),
+                // There is nothing to abort between two attempts.
                 _ => {}
             }
         }
@@ -58,6 +61,7 @@ async fn attempt<W: AsyncWrite + Send + Unpin>(
     stall: Duration,
     stream: &mut Stream,
     writer: &mut W,
+    observer: &mut dyn Observer,
 ) -> Result<u64, NotFetched> {
     let mut transfer = stream.resumed(transfer(client, request));
     let (receive, mut body) = match ask(client, &mut transfer, stall).await {
@@ -67,6 +71,8 @@ async fn attempt<W: AsyncWrite + Send + Unpin>(
     };
     stream.begin(&receive);
     loop {
+        let (received, total, resumed_from) = (stream.passed(), receive.total, receive.from);
+        observer.observe(Progress::Downloading { received, total, resumed_from });
         // Waiting for the writer is not waiting for the server.
         let Ok(frame) = timeout(stall, body.frame()).await else {
             return Err(interrupted(&format!("no byte came for {} s", stall.as_secs_f32())).into());

@@ -8,7 +8,7 @@ use abyssale_core::{
     http::{Request, Url},
     webhook::NewExport,
 };
-use abyssale_host::{Clock, Error, Progress, Settings, fetch_only};
+use abyssale_host::{Clock, Error, Observer, Progress, Settings, fetch_only};
 use ureq::{
     Agent,
     tls::{RootCerts, TlsConfig},
@@ -46,13 +46,22 @@ impl Client {
     /// both as [`RetryPolicy`](abyssale_core::retry::RetryPolicy) says. A request whose fate is unknown
     /// is never repeated: the error says so.
     pub fn create_export(&self, order: &Order) -> Result<ExportId, Error> {
+        self.create_export_observed(order, |_: Progress<'_>| {})
+    }
+
+    /// The same, watched: each request, and what is repeated and why.
+    pub fn create_export_observed(
+        &self,
+        order: &Order,
+        mut observer: impl Observer,
+    ) -> Result<ExportId, Error> {
         let order = order.clone().with_goal(Goal::Acceptance);
         let mut config = (*self.config).clone();
         // The event goes elsewhere, so there is nothing to wait for here.
         config.unknown_outcome = UnknownOutcome::Fail;
         let export = Export::new(Arc::new(config), order, self.clock.now());
         let mut job = Alone { export, clock: self.clock };
-        let finished = drive(self, &mut job, Path::new(""), &mut |_: Progress<'_>| {})?;
+        let finished = drive(self, &mut job, Path::new(""), &mut observer)?;
         Ok(finished.export_id().clone())
     }
 
@@ -62,9 +71,19 @@ impl Client {
     /// is left of a download that failed, or of a process that ended in the middle, is beside the target
     /// (`NAME.part`) and resumed by the next one.
     pub fn download(&self, event: &NewExport, path: impl AsRef<Path>) -> Result<u64, Error> {
+        self.download_observed(event, path, |_: Progress<'_>| {})
+    }
+
+    /// The same, watched: how it goes, what is repeated and why, and the end ([`Progress::Saved`]).
+    pub fn download_observed(
+        &self,
+        event: &NewExport,
+        path: impl AsRef<Path>,
+        mut observer: impl Observer,
+    ) -> Result<u64, Error> {
         let export = fetch_only(&self.config, event, self.clock.now())?;
         let mut job = Alone { export, clock: self.clock };
-        match drive(self, &mut job, path.as_ref(), &mut |_: Progress<'_>| {})? {
+        match drive(self, &mut job, path.as_ref(), &mut observer)? {
             Finished::Archive { bytes, .. } => Ok(bytes),
             other => unreachable!("a job with this goal ends with an archive: {other:?}"),
         }
@@ -75,8 +94,18 @@ impl Client {
     /// Only this result says that all of it was written, and that it is a whole archive. What breaks off is repeated
     /// as with a file; since what was written cannot be taken back, a download that has to start over fails unless it
     /// begins with the same bytes. Nothing is written of what does not begin like an archive.
-    pub fn download_to_writer(&self, event: &NewExport, mut writer: impl Write) -> Result<u64, Error> {
-        writer::download(self, event, &mut writer)
+    pub fn download_to_writer(&self, event: &NewExport, writer: impl Write) -> Result<u64, Error> {
+        self.download_to_writer_observed(event, writer, |_: Progress<'_>| {})
+    }
+
+    /// The same, watched: how it goes, and what is repeated and why. What is received has been written.
+    pub fn download_to_writer_observed(
+        &self,
+        event: &NewExport,
+        mut writer: impl Write,
+        mut observer: impl Observer,
+    ) -> Result<u64, Error> {
+        writer::download(self, event, &mut writer, &mut observer)
     }
 
     /// Reads the workspace's signing secret. **The first call ever creates one**, and from then on

@@ -8,15 +8,20 @@ use abyssale_core::{
     download::{Receive, Stream, Transfer, TransferError},
     webhook::NewExport,
 };
-use abyssale_host::{Error, FileError, fetch_only};
+use abyssale_host::{Error, FileError, Observer, Progress, fetch_only};
 
 use crate::{
     Client,
-    fetch::{Store, fetch_into},
+    fetch::{Count, Store, fetch_into},
 };
 
 /// Downloads the archive that an event names, over as many attempts as the settings allow.
-pub(crate) fn download(client: &Client, event: &NewExport, writer: &mut dyn Write) -> Result<u64, Error> {
+pub(crate) fn download(
+    client: &Client,
+    event: &NewExport,
+    writer: &mut dyn Write,
+    observer: &mut dyn Observer,
+) -> Result<u64, Error> {
     let clock = client.clock();
     let mut export = fetch_only(client.config(), event, clock.now())?;
     let mut stream = Stream::new();
@@ -25,7 +30,10 @@ pub(crate) fn download(client: &Client, event: &NewExport, writer: &mut dyn Writ
             match output {
                 Output::Download { call, request, stall_timeout } => {
                     let outlet = Outlet { stream: &mut stream, writer };
-                    let fetched = fetch_into(client, &request, stall_timeout, outlet, &mut |_| {});
+                    let mut progress = |Count { received, total, resumed_from }| {
+                        observer.observe(Progress::Downloading { received, total, resumed_from });
+                    };
+                    let fetched = fetch_into(client, &request, stall_timeout, outlet, &mut progress);
                     // Whatever became of it, the next output says what follows.
                     let _ = export.handle(clock.now(), &Report::of_download(call, fetched));
                 }
@@ -34,7 +42,8 @@ pub(crate) fn download(client: &Client, event: &NewExport, writer: &mut dyn Writ
                     unreachable!("a job with this goal ends with an archive: {other:?}")
                 }
                 Output::Done(Err(failure)) => return Err(failure.into()),
-                // Nobody watches, and there is nothing to abort between two attempts.
+                Output::Notice(notice) => observer.observe(Progress::Notice(&notice)),
+                // There is nothing to abort between two attempts.
                 _ => {}
             }
         }
