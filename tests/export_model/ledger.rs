@@ -158,7 +158,7 @@ impl Ledger {
         now: Timestamp,
         call: CallId,
         url: &str,
-        stall: Duration,
+        first_byte: Duration,
     ) -> Checked {
         self.attempted(call)?;
         rule!(!self.is_over(setting), "a download of a job that is over");
@@ -166,7 +166,8 @@ impl Ledger {
         rule!(right, "fetches {url}, after {:?}", self.memory.obeyed);
         self.downloads += 1;
         rule!(self.downloads <= 1 + setting.max_retries, "{} downloads", self.downloads);
-        self.flight = Some(Flight { call, is_post: false, deadline: now.saturating_add(stall), over: false });
+        self.flight =
+            Some(Flight { call, is_post: false, deadline: now.saturating_add(first_byte), over: false });
         Ok(())
     }
 

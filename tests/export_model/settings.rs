@@ -30,6 +30,8 @@ impl Setting {
         let endpoint = Endpoint::new("https://api.abyssale.com", ApiKey::new(KEY).unwrap()).unwrap();
         let mut config = Config::new(endpoint);
         config.retry.max_retries = self.max_retries;
+        // Of no use to be the same.
+        config.first_byte_timeout = Duration::from_secs(20);
         config.unknown_outcome = match self.unknown {
             Policy::AwaitEvent => UnknownOutcome::AwaitEvent { grace: Duration::from_secs(120) },
             Policy::Fail => UnknownOutcome::Fail,

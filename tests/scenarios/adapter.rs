@@ -33,6 +33,9 @@ pub(crate) struct Setup {
     pub(crate) max_retries: u32,
     pub(crate) event_timeout: Duration,
     pub(crate) stall_timeout: Duration,
+    /// What the defaults are otherwise.
+    pub(crate) connect_timeout: Option<Duration>,
+    pub(crate) first_byte_timeout: Option<Duration>,
     pub(crate) unknown_outcome: UnknownOutcome,
     pub(crate) archive: ArchivePolicy,
     /// Hand in a client of the user's own.
@@ -145,6 +148,12 @@ macro_rules! configured {
                     .stall_timeout($setup.stall_timeout)
                     .archive_policy($setup.archive)
             });
+        if let Some(timeout) = $setup.connect_timeout {
+            builder = builder.client(|client| client.connect_timeout(timeout));
+        }
+        if let Some(timeout) = $setup.first_byte_timeout {
+            builder = builder.client(|client| client.first_byte_timeout(timeout));
+        }
         if let Some(callback) = $setup.callback {
             builder = builder.callback(callback);
         }

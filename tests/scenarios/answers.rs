@@ -1,6 +1,9 @@
 //! The request and what is answered to it: each status, each way to lose an answer.
 
-use std::{net::TcpListener, time::Duration};
+use std::{
+    net::TcpListener,
+    time::{Duration, Instant},
+};
 
 use abyssale_core::{Failure, Order, UnknownOutcome, export::UnknownCause};
 use abyssale_host::Error;
@@ -193,6 +196,21 @@ pub(crate) fn a_service_that_is_not_there_was_never_asked<A: Adapter>() {
         assert!(matches!(failure, Failure::Unreachable { .. }), "{failure:?}");
         assert!(world.told().iter().any(|line| line.starts_with("retry 1 in 1.")), "{:?}", world.told());
     }
+}
+
+pub(crate) fn a_connection_that_does_not_come_about_has_a_time_out_of_its_own<A: Adapter>() {
+    // The system accepts the connection, and nobody says a word of TLS on it.
+    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+    let base_url = format!("https://{}", silent.local_addr().unwrap());
+    let world = World::<A>::with(&[], |setup| {
+        (setup.base_url, setup.max_retries) = (base_url, 0);
+        setup.connect_timeout = Some(Duration::from_millis(300));
+    });
+    let begun = Instant::now();
+    let failure = world.failure();
+    assert!(matches!(failure, Failure::Unreachable { .. }), "{failure:?}");
+    // Sooner than the time-out of the whole call, and than the default of ten seconds.
+    assert!(begun.elapsed() < Duration::from_secs(8), "{:?}", begun.elapsed());
 }
 
 pub(crate) fn creating_an_export_alone_returns_its_id<A: Adapter>() {

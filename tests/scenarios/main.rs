@@ -52,6 +52,7 @@ scenarios! {
         a_throttled_request_that_then_meets_a_5xx_is_not_repeated
         an_answer_that_is_too_slow_is_settled_by_the_event
         a_service_that_is_not_there_was_never_asked
+        a_connection_that_does_not_come_about_has_a_time_out_of_its_own
         creating_an_export_alone_returns_its_id
         a_redirect_is_not_followed_with_the_key
         the_signing_secret_is_read_rotated_and_revoked;
@@ -102,6 +103,7 @@ scenarios! {
         an_archive_that_is_cut_at_every_byte_is_resumed
         a_job_resumes_by_itself_and_says_from_where
         what_stalled_is_resumed
+        the_first_byte_has_a_time_out_of_its_own
         a_store_that_says_nothing_is_given_up
         what_does_not_fit_any_more_is_fetched_anew
         a_length_that_is_wrong_is_found_out

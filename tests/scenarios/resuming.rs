@@ -109,6 +109,23 @@ pub(crate) fn what_stalled_is_resumed<A: Adapter>() {
     assert_eq!(ranges(&world), [None, Some("bytes=30-".to_owned())]);
 }
 
+pub(crate) fn the_first_byte_has_a_time_out_of_its_own<A: Adapter>() {
+    let (world, event) = room::<A>(|setup| setup.first_byte_timeout = Some(Duration::from_secs(1)));
+    trouble(&world, "archive:slow=60s");
+    let begun = Instant::now();
+    let failure = failure(world.download(&event));
+    assert!(matches!(failure, Failure::Download { .. }), "{failure:?}");
+    assert!(begun.elapsed() < PATIENCE, "not when it stalls");
+
+    // And a long one may be longer than that of a stall: every attempt is as slow.
+    let (world, event) = room::<A>(|setup| {
+        (setup.stall_timeout, setup.max_retries) = (Duration::from_secs(1), 3);
+        setup.first_byte_timeout = Some(PATIENCE);
+    });
+    (0..4).for_each(|_| trouble(&world, "archive:slow=2s"));
+    world.assert_whole(world.download(&event).unwrap());
+}
+
 pub(crate) fn a_store_that_says_nothing_is_given_up<A: Adapter>() {
     let (world, event) = room::<A>(|setup| setup.stall_timeout = Duration::from_secs(1));
     for silent in ["archive:slow=60s", "archive:drip=60s"] {

@@ -61,6 +61,8 @@ pub(crate) fn setup(simulator: &Simulator) -> Setup {
         max_retries: 3,
         event_timeout: PATIENCE,
         stall_timeout: PATIENCE,
+        connect_timeout: None,
+        first_byte_timeout: None,
         unknown_outcome: UnknownOutcome::AwaitEvent { grace: PATIENCE },
         archive: abyssale_core::ArchivePolicy::default(),
         own_client: false,

@@ -197,6 +197,21 @@ impl ClientBuilder {
         self
     }
 
+    /// How long resolving a name, connecting and TLS may take; 10 s otherwise.
+    ///
+    /// Not of an [HTTP client](Self::http_client) of your own, which connects as it was built to.
+    pub fn connect_timeout(mut self, timeout: Duration) -> Self {
+        self.settings.connect_timeout = Some(timeout);
+        self
+    }
+
+    /// How long a download may take until the head of its answer is there, its connection included; as long as
+    /// [`stall_timeout`](Self::stall_timeout) otherwise.
+    pub fn first_byte_timeout(mut self, timeout: Duration) -> Self {
+        self.settings.first_byte_timeout = Some(timeout);
+        self
+    }
+
     /// How long a download may go without a sign of life; 30 s otherwise.
     pub fn stall_timeout(mut self, timeout: Duration) -> Self {
         self.settings.stall_timeout = Some(timeout);
@@ -234,7 +249,7 @@ impl ClientBuilder {
         let config = self.settings.config()?;
         let [http, download_http] = match self.http {
             Some(http) => [Arc::clone(&http), http],
-            None => clients(config.endpoint.base_url(), &config.archive)?,
+            None => clients(&config)?,
         };
         Ok(Client { config: Arc::new(config), http, download_http, clock: Clock::new() })
     }

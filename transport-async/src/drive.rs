@@ -51,9 +51,9 @@ pub(crate) async fn drive(
                     let limit = deadline.saturating_duration_since(client.clock().now());
                     work = Work::Call(call, Box::pin(send(client.http(), request, limit)));
                 }
-                Output::Download { call, request, stall_timeout } => {
+                Output::Download { call, request, first_byte_timeout, stall_timeout } => {
                     let (sender, progress) = watch::channel(Count::default());
-                    let fetch = fetch(client, request, stall_timeout, target, sender);
+                    let fetch = fetch(client, request, first_byte_timeout, stall_timeout, target, sender);
                     work = Work::Fetch(call, Box::pin(fetch), progress);
                 }
                 Output::Abort(call) if work.call() == Some(call) => work = Work::None,

@@ -36,6 +36,7 @@ pub(crate) struct Count {
 pub(crate) async fn fetch(
     client: &Client,
     request: Request,
+    first_byte: Duration,
     stall: Duration,
     target: &Path,
     progress: watch::Sender<Count>,
@@ -47,7 +48,7 @@ pub(crate) async fn fetch(
         progress.send_replace(Count { received: rest.from, total: rest.total, resumed_from: rest.from });
         return Ok(patiently(in_background(move || file.finish(&rest)), stall, &progress).await?);
     }
-    match ask(client, &mut transfer, stall).await {
+    match ask(client, &mut transfer, first_byte).await {
         Ok((receive, body)) => Ok(take_in(file, receive, body, stall, &progress).await?),
         Err(NotBegun::Refused { is_gone, response }) => {
             // Closing it may remove it, which takes the disk a while.
@@ -86,10 +87,10 @@ pub(crate) enum NotBegun {
 pub(crate) async fn ask(
     client: &Client,
     transfer: &mut Transfer,
-    stall: Duration,
+    first_byte: Duration,
 ) -> Result<(Receive, Incoming), NotBegun> {
     loop {
-        let deadline = Instant::now() + stall;
+        let deadline = Instant::now() + first_byte;
         let response = begin(client.download_http(), transfer.request(), deadline)
             .await
             .map_err(|error| NotBegun::Failed(TransferError::Interrupted(error.reason)))?;

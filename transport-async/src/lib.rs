@@ -28,6 +28,7 @@
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod client;
+mod connect;
 mod drive;
 mod exporter;
 mod fetch;

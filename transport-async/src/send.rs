@@ -3,11 +3,7 @@
 
 use std::{error::Error as StdError, fmt, future::Future, pin::Pin, sync::Arc, time::Duration};
 
-use abyssale_core::{
-    ArchivePolicy, MAX_ANSWER, Sent,
-    export::CallError,
-    http::{Request, Url},
-};
+use abyssale_core::{ArchivePolicy, Config, MAX_ANSWER, Sent, export::CallError, http::Request};
 use abyssale_host::Error;
 use bytes::Bytes;
 use http::Response;
@@ -23,7 +19,7 @@ use hyper_util::{
 };
 use tokio::time::{Instant, timeout_at};
 
-use crate::{resolver::GuardedResolver, tls};
+use crate::{connect::Within, resolver::GuardedResolver, tls};
 
 /// Any hyper client, whatever it connects with.
 pub(crate) trait HttpClient: fmt::Debug + Send + Sync {
@@ -40,7 +36,8 @@ impl<C: Connect + Clone + Send + Sync + 'static> HttpClient for Client<C, Full<B
 
 /// Our own clients, for the service and for archives: no pool, so that every request has a fresh
 /// connection, no proxy, and the operating system's certificates.
-pub(crate) fn clients(base: &Url, policy: &ArchivePolicy) -> Result<[Arc<dyn HttpClient>; 2], Error> {
+pub(crate) fn clients(config: &Config) -> Result<[Arc<dyn HttpClient>; 2], Error> {
+    let (base, limit) = (config.endpoint.base_url(), config.connect_timeout);
     let tls = tls::client_config(base)?;
     let mut anywhere = ArchivePolicy::default();
     anywhere.allow_private = true;
@@ -49,7 +46,8 @@ pub(crate) fn clients(base: &Url, policy: &ArchivePolicy) -> Result<[Arc<dyn Htt
         let mut connector =
             HttpConnector::new_with_resolver(GuardedResolver::new(policy.clone(), base.clone()));
         connector.enforce_http(false);
-        connector.set_connect_timeout(Some(CONNECT));
+        // Shared out among the addresses of a name.
+        connector.set_connect_timeout(Some(limit));
         connector.set_nodelay(true);
         let connector = HttpsConnectorBuilder::new()
             .with_tls_config(tls.clone())
@@ -58,9 +56,9 @@ pub(crate) fn clients(base: &Url, policy: &ArchivePolicy) -> Result<[Arc<dyn Htt
             .wrap_connector(connector);
         let mut builder = Client::builder(TokioExecutor::new());
         builder.pool_max_idle_per_host(0).retry_canceled_requests(false).http1_max_headers(MAX_FIELDS);
-        Arc::new(builder.build::<_, Full<Bytes>>(connector))
+        Arc::new(builder.build::<_, Full<Bytes>>(Within::new(limit, connector)))
     };
-    Ok([client(&anywhere), client(policy)])
+    Ok([client(&anywhere), client(&config.archive)])
 }
 
 /// Sends a request to the service and reads the answer, all within `limit`.
@@ -132,7 +130,6 @@ pub(crate) fn with_causes(error: &dyn StdError) -> String {
     text
 }
 
-const CONNECT: Duration = Duration::from_secs(10);
 /// The most header fields of an answer.
 const MAX_FIELDS: usize = 128;
 /// Keeps a duration without end from overflowing the clock.

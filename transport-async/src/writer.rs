@@ -33,9 +33,16 @@ pub(crate) async fn download<W: AsyncWrite + Send + Unpin>(
     loop {
         while let Some(output) = export.poll_output() {
             match output {
-                Output::Download { call, request, stall_timeout } => {
-                    let fetched =
-                        attempt(client, &request, stall_timeout, &mut stream, writer, observer).await;
+                Output::Download { call, request, first_byte_timeout, stall_timeout } => {
+                    let fetched = attempt(
+                        client,
+                        &request,
+                        [first_byte_timeout, stall_timeout],
+                        &mut stream,
+                        writer,
+                        observer,
+                    )
+                    .await;
                     // Whatever became of it, the next output says what follows.
                     let _ = export.handle(clock.now(), &Report::of_download(call, fetched));
                 }
@@ -58,13 +65,13 @@ pub(crate) async fn download<W: AsyncWrite + Send + Unpin>(
 async fn attempt<W: AsyncWrite + Send + Unpin>(
     client: &Client,
     request: &Request,
-    stall: Duration,
+    [first_byte, stall]: [Duration; 2],
     stream: &mut Stream,
     writer: &mut W,
     observer: &mut dyn Observer,
 ) -> Result<u64, NotFetched> {
     let mut transfer = stream.resumed(transfer(client, request));
-    let (receive, mut body) = match ask(client, &mut transfer, stall).await {
+    let (receive, mut body) = match ask(client, &mut transfer, first_byte).await {
         Ok(begun) => begun,
         Err(NotBegun::Refused { response, .. }) => return Err(NotFetched::Refused(response)),
         Err(NotBegun::Failed(error)) => return Err(error.into()),

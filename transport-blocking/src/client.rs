@@ -198,6 +198,23 @@ impl ClientBuilder {
         self
     }
 
+    /// How long resolving a name, connecting and TLS may take; 10 s otherwise.
+    ///
+    /// Of an [agent](Self::agent) of your own, too.
+    pub fn connect_timeout(mut self, timeout: Duration) -> Self {
+        self.settings.connect_timeout = Some(timeout);
+        self
+    }
+
+    /// How long a download may take until the head of its answer is there, its connection included; as long as
+    /// [`stall_timeout`](Self::stall_timeout) otherwise.
+    ///
+    /// It may be shorter than [`stall_timeout`](Self::stall_timeout); where it is longer, ureq waits as long for a piece, too.
+    pub fn first_byte_timeout(mut self, timeout: Duration) -> Self {
+        self.settings.first_byte_timeout = Some(timeout);
+        self
+    }
+
     /// How long a download may go without a sign of life; 30 s otherwise.
     pub fn stall_timeout(mut self, timeout: Duration) -> Self {
         self.settings.stall_timeout = Some(timeout);
@@ -228,15 +245,15 @@ impl ClientBuilder {
     /// Checks the settings. Nothing is sent.
     pub fn build(self) -> Result<Client, Error> {
         let config = self.settings.config()?;
-        let base = config.endpoint.base_url().clone();
+        let (base, connect) = (config.endpoint.base_url().clone(), config.connect_timeout);
         let (caller, download_caller) = if let Some(agent) = self.agent {
-            let caller = Caller { agent, is_own: false };
+            let caller = Caller { agent, is_own: false, connect };
             (caller.clone(), caller)
         } else {
             let mut anywhere = ArchivePolicy::default();
             // The service is where the settings say, so only archives are held to the policy.
             anywhere.allow_private = true;
-            (own_caller(anywhere, base.clone()), own_caller(config.archive.clone(), base))
+            (own_caller(anywhere, base.clone(), connect), own_caller(config.archive.clone(), base, connect))
         };
         Ok(Client { config: Arc::new(config), caller, download_caller, clock: Clock::new() })
     }
@@ -256,10 +273,11 @@ fn agent_config() -> ureq::config::Config {
         .build()
 }
 
-fn own_caller(policy: ArchivePolicy, base: Url) -> Caller {
+fn own_caller(policy: ArchivePolicy, base: Url, connect: Duration) -> Caller {
     let connector = DefaultConnector::default().chain(Marking);
     Caller {
         agent: Agent::with_parts(agent_config(), connector, GuardedResolver::new(policy, base)),
         is_own: true,
+        connect,
     }
 }

@@ -44,12 +44,13 @@ pub(crate) fn drive(
                 let report = Report::of_call(call, send(client.caller(), request, timeout));
                 machine.tell((&report).into());
             }
-            Some(Output::Download { call, request, stall_timeout }) => {
+            Some(Output::Download { call, request, first_byte_timeout, stall_timeout }) => {
                 let mut progress = |Count { received, total, resumed_from }| {
                     machine.tell(Input::Progress { call, received, total });
                     observer.observe(Progress::Downloading { received, total, resumed_from });
                 };
-                let fetched = fetch(client, &request, stall_timeout, target, &mut progress);
+                let fetched =
+                    fetch(client, &request, first_byte_timeout, stall_timeout, target, &mut progress);
                 if let Ok(bytes) = fetched {
                     observer.observe(Progress::Saved { path: target, bytes });
                 }

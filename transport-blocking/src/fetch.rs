@@ -49,17 +49,26 @@ pub(crate) trait Store {
 pub(crate) fn fetch(
     client: &Client,
     request: &Request,
+    first_byte: Duration,
     stall: Duration,
     target: &Path,
     progress: &mut dyn FnMut(Count),
 ) -> Result<u64, NotFetched> {
-    fetch_into(client, request, stall, Behind::new(PartFile::open(target)?, target.to_owned()), progress)
+    fetch_into(
+        client,
+        request,
+        first_byte,
+        stall,
+        Behind::new(PartFile::open(target)?, target.to_owned()),
+        progress,
+    )
 }
 
 /// The same into any store.
 pub(crate) fn fetch_into<S: Store>(
     client: &Client,
     request: &Request,
+    first_byte: Duration,
     stall: Duration,
     store: S,
     progress: &mut dyn FnMut(Count),
@@ -71,7 +80,7 @@ pub(crate) fn fetch_into<S: Store>(
         return Ok(store.finish(&rest)?);
     }
     loop {
-        let response = begin_download(client.download_caller(), transfer.request(), stall)
+        let response = begin_download(client.download_caller(), transfer.request(), first_byte, stall)
             .map_err(|error| TransferError::Interrupted(error.reason))?;
         let (parts, body) = response.into_parts();
         match transfer.handle_head(parts.status.as_u16(), &parts.headers) {

@@ -20,6 +20,8 @@ use crate::marking::watch;
 pub(crate) struct Caller {
     pub(crate) agent: Agent,
     pub(crate) is_own: bool,
+    /// How long resolving may take, and connecting.
+    pub(crate) connect: Duration,
 }
 
 /// Sends a request to the service and reads the answer, all within `timeout`.
@@ -39,18 +41,19 @@ pub(crate) fn send(caller: &Caller, request: Request, timeout: Duration) -> Resu
         .max_idle_age(Duration::ZERO)
         .timeout_global(Some(timeout))
         // Well before the whole time is up, so that a service that cannot be reached is told from a lost answer.
-        .timeout_resolve(Some(CONNECT.min(timeout / 3)))
-        .timeout_connect(Some(CONNECT.min(timeout / 2)))
+        .timeout_resolve(Some(caller.connect.min(timeout / 3)))
+        .timeout_connect(Some(caller.connect.min(timeout / 2)))
         .build();
     let (answered, begun) = watch(|| caller.agent.run(request));
     let response = answered.map_err(|error| no_answer(&error, begun, caller.is_own))?;
     Ok(response.map(read_bounded).into())
 }
 
-/// Begins a download: no limit on the whole time, but on each wait for a sign of life.
+/// Begins a download: no limit on the whole time, but on the wait for the head and on each wait for a sign of life.
 pub(crate) fn begin_download(
     caller: &Caller,
     request: Request,
+    first_byte: Duration,
     stall: Duration,
 ) -> Result<http::Response<Body>, CallError> {
     let request = into_http(request)?;
@@ -63,11 +66,12 @@ pub(crate) fn begin_download(
         .timeout_global(None)
         .timeout_per_call(None)
         .timeout_recv_body(None)
-        .timeout_resolve(Some(CONNECT.min(stall)))
-        .timeout_connect(Some(CONNECT.min(stall)))
-        .timeout_send_request(Some(stall))
-        .timeout_recv_response(Some(stall))
-        .timeout_per_read(Some(stall))
+        .timeout_resolve(Some(caller.connect.min(first_byte)))
+        .timeout_connect(Some(caller.connect.min(first_byte)))
+        .timeout_send_request(Some(first_byte))
+        .timeout_recv_response(Some(first_byte))
+        // Of the head's pieces, too.
+        .timeout_per_read(Some(stall.max(first_byte)))
         .build();
     let (answered, begun) = watch(|| caller.agent.run(request));
     answered.map_err(|error| no_answer(&error, begun, caller.is_own))
@@ -125,8 +129,6 @@ fn is_certainly_unsent(error: &ureq::Error) -> bool {
         _ => false,
     }
 }
-
-const CONNECT: Duration = Duration::from_secs(10);
 
 /// How long the body of a refused download may take.
 const BODY: Duration = Duration::from_secs(30);

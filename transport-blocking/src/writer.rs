@@ -28,12 +28,19 @@ pub(crate) fn download(
     loop {
         while let Some(output) = export.poll_output() {
             match output {
-                Output::Download { call, request, stall_timeout } => {
+                Output::Download { call, request, first_byte_timeout, stall_timeout } => {
                     let outlet = Outlet { stream: &mut stream, writer };
                     let mut progress = |Count { received, total, resumed_from }| {
                         observer.observe(Progress::Downloading { received, total, resumed_from });
                     };
-                    let fetched = fetch_into(client, &request, stall_timeout, outlet, &mut progress);
+                    let fetched = fetch_into(
+                        client,
+                        &request,
+                        first_byte_timeout,
+                        stall_timeout,
+                        outlet,
+                        &mut progress,
+                    );
                     // Whatever became of it, the next output says what follows.
                     let _ = export.handle(clock.now(), &Report::of_download(call, fetched));
                 }

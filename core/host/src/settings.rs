@@ -34,6 +34,10 @@ pub struct Settings {
     pub max_retry_wait: Option<Duration>,
     /// How long an event is waited for once its export is accepted.
     pub event_timeout: Option<Duration>,
+    /// How long resolving, connecting and TLS may take.
+    pub connect_timeout: Option<Duration>,
+    /// How long a download may take until the head of its answer is there; as long as the next unless it is set.
+    pub first_byte_timeout: Option<Duration>,
     /// How long a download may go without a sign of life.
     pub stall_timeout: Option<Duration>,
     /// What to do when it is not known whether a request was taken.
@@ -84,7 +88,9 @@ impl Settings {
         let wait = |chosen: Option<Duration>, default: Duration| chosen.unwrap_or(default).min(LONGEST);
         config.call_timeout = wait(timeout, config.call_timeout);
         config.event_timeout = wait(self.event_timeout, config.event_timeout);
+        config.connect_timeout = wait(self.connect_timeout, config.connect_timeout);
         config.stall_timeout = wait(self.stall_timeout, config.stall_timeout);
+        config.first_byte_timeout = wait(self.first_byte_timeout, config.stall_timeout);
         Ok(config)
     }
 }
@@ -204,9 +210,15 @@ mod tests {
     #[test]
     fn a_wait_without_end_is_one_that_a_clock_can_count() {
         let forever = Some(Duration::MAX);
-        let settings = Settings { stall_timeout: forever, event_timeout: forever, ..Settings::default() };
+        let settings = Settings {
+            connect_timeout: forever,
+            stall_timeout: forever,
+            event_timeout: forever,
+            ..Settings::default()
+        };
         let config = config(&settings, &[(API_KEY, "k"), (TIMEOUT_MS, "inf")]).unwrap();
-        for wait in [config.call_timeout, config.event_timeout, config.stall_timeout] {
+        let waits = [config.call_timeout, config.event_timeout, config.connect_timeout];
+        for wait in waits.into_iter().chain([config.first_byte_timeout, config.stall_timeout]) {
             assert_eq!(wait, LONGEST);
         }
     }

@@ -22,7 +22,13 @@ pub struct Config {
     pub event_timeout: Duration,
     /// What to do when it is not known whether the service took the request.
     pub unknown_outcome: UnknownOutcome,
-    /// How long a download may go without progress, its connection included: 30 s.
+    /// How long resolving a name, connecting and TLS may take, of a call (as part of its time) and of a download: 10 s.
+    ///
+    /// For whoever makes the connections: a job does not see them.
+    pub connect_timeout: Duration,
+    /// How long a download may take until the head of its answer is there, its connection included: 30 s.
+    pub first_byte_timeout: Duration,
+    /// How long a download may go without progress from then on: 30 s.
     ///
     /// There is no limit on the time a download takes in all.
     pub stall_timeout: Duration,
@@ -39,6 +45,8 @@ impl Config {
             call_timeout: Duration::from_secs(30),
             event_timeout: Duration::from_secs(30 * 60),
             unknown_outcome: UnknownOutcome::default(),
+            connect_timeout: Duration::from_secs(10),
+            first_byte_timeout: Duration::from_secs(30),
             stall_timeout: Duration::from_secs(30),
             archive: ArchivePolicy::default(),
         }

@@ -270,8 +270,9 @@ impl Export {
                 let url = self.config.archive.check(&event.archive_url, self.config.endpoint.base_url());
                 match url {
                     Ok(url) => {
-                        let stall_timeout = self.config.stall_timeout;
-                        Some(Output::Download { call, request: request::download(url), stall_timeout })
+                        let Config { first_byte_timeout, stall_timeout, .. } = *self.config;
+                        let request = request::download(url);
+                        Some(Output::Download { call, request, first_byte_timeout, stall_timeout })
                     }
                     Err(source) => {
                         let event = (**event).clone();
@@ -371,7 +372,7 @@ impl Export {
     pub(crate) fn postpone(&mut self, now: Timestamp) {
         let wait = match self.attempt_to_come() {
             Some(Attempt::Call) => self.config.call_timeout,
-            Some(Attempt::Download) => self.config.stall_timeout,
+            Some(Attempt::Download) => self.config.first_byte_timeout,
             None => return,
         };
         self.now = now.max(self.now);

@@ -31,7 +31,9 @@ pub enum Output {
         call: CallId,
         /// What to send. It does not carry the key.
         request: Request,
-        /// How long to wait for a sign of life, each time.
+        /// How long to wait for the head of the answer, connecting included. A redirect begins anew, but the job does not.
+        first_byte_timeout: Duration,
+        /// How long to wait for a sign of life from then on, each time.
         stall_timeout: Duration,
     },
     /// Nobody waits for this attempt any more; its connection may be closed.

@@ -562,6 +562,23 @@ fn a_download_lives_as_long_as_it_makes_progress() {
 }
 
 #[test]
+fn the_first_byte_of_a_download_has_a_time_of_its_own() {
+    let config = Config { first_byte_timeout: Duration::from_secs(7), ..config() };
+    let mut bench = Bench::new(config, order_with_token());
+    assert_eq!(bench.deliver(&event(), Some(&token())), Disposition::Accepted);
+    let outputs = bench.outputs();
+    let Some(Output::Download { call, first_byte_timeout, stall_timeout, .. }) = outputs.last() else {
+        panic!("{outputs:?}")
+    };
+    assert_eq!((first_byte_timeout.as_secs(), stall_timeout.as_secs()), (7, 30));
+    let at_first = bench.export.poll_timeout();
+    assert_eq!(at_first, Some(bench.now.saturating_add(Duration::from_secs(7))));
+    let progress = Input::Progress { call: *call, received: 1, total: None };
+    assert_eq!(bench.handle(progress), Disposition::Accepted);
+    assert_eq!(bench.export.poll_timeout(), Some(bench.now.saturating_add(Duration::from_secs(30))));
+}
+
+#[test]
 fn what_cannot_be_used_or_stored_is_said_and_not_repeated() {
     let page = NotAnArchive::NoMagic { begins_with: "<html>".into() };
     for (error, expected) in [

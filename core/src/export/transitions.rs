@@ -194,7 +194,7 @@ impl Export {
             event,
             call,
             sent: false,
-            deadline: self.after(self.config.stall_timeout),
+            deadline: self.after(self.config.first_byte_timeout),
         });
     }
 

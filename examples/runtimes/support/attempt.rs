@@ -40,6 +40,7 @@ enum Kind {
         transfer: Box<Transfer>,
         file: Option<Box<PartFile>>,
         receive: Option<Receive>,
+        first_byte: Duration,
         stall: Duration,
     },
 }
@@ -66,7 +67,7 @@ impl Attempt {
                 let deadline = Instant::now() + deadline.saturating_duration_since(now);
                 (call, Kind::Call { request, deadline })
             }
-            Output::Download { call, request, stall_timeout: stall } => {
+            Output::Download { call, request, first_byte_timeout: first_byte, stall_timeout: stall } => {
                 let base = config.endpoint.base_url().clone();
                 let mut transfer = Transfer::new(request.url().clone(), config.archive.clone(), base);
                 let file = PartFile::open(target).map_err(|error| {
@@ -81,6 +82,7 @@ impl Attempt {
                         transfer: Box::new(transfer),
                         file: file.ok().map(Box::new),
                         receive: None,
+                        first_byte,
                         stall,
                     },
                 )
@@ -140,6 +142,7 @@ impl Attempt {
     pub fn patience(&self) -> Duration {
         match &self.kind {
             Kind::Call { deadline, .. } => deadline.saturating_duration_since(Instant::now()),
+            Kind::Download { receive: None, first_byte, .. } => *first_byte,
             Kind::Download { stall, .. } => *stall,
         }
     }
