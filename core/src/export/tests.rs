@@ -2,6 +2,8 @@
 //!
 //! Long, because it is one list: each rule of the contract, with its test, on one bench.
 
+mod details;
+
 use alloc::{format, string::ToString, sync::Arc, vec, vec::Vec};
 use core::time::Duration;
 

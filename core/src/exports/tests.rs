@@ -1,8 +1,9 @@
 //! Many jobs: whose delivery, whose turn, whose time, and what has to be saved. Time is made up.
 
+mod books;
 mod hostile;
 
-use alloc::{format, sync::Arc, vec::Vec};
+use alloc::{format, string::ToString, sync::Arc, vec::Vec};
 use core::time::Duration;
 
 use super::*;
