@@ -98,7 +98,7 @@ impl Export {
                 self.notice(Notice::OutcomeUnknown { cause: cause.clone(), until });
                 self.enter(State::Uncertain { cause: Box::new(cause), until });
             }
-            UnknownOutcome::AskAgain if self.tries.retries < self.config.retry.max_retries => {
+            UnknownOutcome::AskAgain => {
                 // Judged as if the request had never been sent: that is what this policy means.
                 match self.verdict(Method::Post, Outcome::NotSent) {
                     Verdict::Retry { after, probe } => {

@@ -91,6 +91,11 @@ fn a_revision_is_never_one_that_was_before() {
     bench.attempt().unwrap();
     revisions.push(bench.export.revision());
     assert!(revisions.is_sorted_by(|before, after| before < after), "{revisions:?}");
+
+    let mut bench = Bench::new(config(), order());
+    let before = bench.export.revision();
+    assert_eq!(bench.deliver(&event(), None), Disposition::Held);
+    assert!(bench.export.revision() > before);
 }
 
 #[test]
