@@ -124,6 +124,16 @@ pub(crate) fn the_first_byte_has_a_time_out_of_its_own<A: Adapter>() {
     });
     (0..4).for_each(|_| trouble(&world, "archive:slow=2s"));
     world.assert_whole(world.download(&event).unwrap());
+
+    // Which does not make a stall any longer.
+    let (world, event) = room::<A>(|setup| {
+        setup.stall_timeout = Duration::from_secs(1);
+        setup.first_byte_timeout = Some(PATIENCE);
+    });
+    trouble(&world, "archive:stall=30");
+    let begun = Instant::now();
+    assert!(matches!(self::failure(world.download(&event)), Failure::Download { .. }));
+    assert!(begun.elapsed() < PATIENCE, "not only when the first byte would be late");
 }
 
 pub(crate) fn a_store_that_says_nothing_is_given_up<A: Adapter>() {

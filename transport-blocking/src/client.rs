@@ -209,7 +209,7 @@ impl ClientBuilder {
     /// How long a download may take until the head of its answer is there, its connection included; as long as
     /// [`stall_timeout`](Self::stall_timeout) otherwise.
     ///
-    /// It may be shorter than [`stall_timeout`](Self::stall_timeout); where it is longer, ureq waits as long for a piece, too.
+    /// Where it is longer than that and the [agent](Self::agent) is one of your own, ureq waits as long for each piece, too.
     pub fn first_byte_timeout(mut self, timeout: Duration) -> Self {
         self.settings.first_byte_timeout = Some(timeout);
         self

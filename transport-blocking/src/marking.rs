@@ -1,10 +1,11 @@
-//! Knowing whether a byte of a request was sent: not by what an error looks like, but by having watched.
+//! Knowing whether a byte of a request was sent: not by what an error looks like, but by having watched. And how long a
+//! read may take after the head, which is not how long it may take before.
 //!
 //! An I/O error does not tell when it happened: an unreachable network, for one, is reported by a read on a connection
 //! that stood, too. So our own agents connect through [`Marking`], which sits above TLS and notes the first byte of a
 //! request that goes out.
 
-use std::cell::Cell;
+use std::{cell::Cell, time::Duration};
 
 use ureq::{
     Error,
@@ -14,13 +15,21 @@ use ureq::{
 thread_local! {
     /// Whether the call under way in this thread has begun to send. ureq sends in the thread that calls it.
     static BEGUN: Cell<bool> = const { Cell::new(false) };
+    /// How long each read of the body may wait, once the head is there. It is read in the thread that called, too.
+    static STALL: Cell<Option<Duration>> = const { Cell::new(None) };
 }
 
 /// Runs a call, and tells whether it began to send.
 pub(crate) fn watch<T>(call: impl FnOnce() -> T) -> (T, bool) {
     BEGUN.set(false);
+    STALL.set(None);
     let result = call();
     (result, BEGUN.get())
+}
+
+/// The head of the call's answer is there: from here on, each read may wait for so long.
+pub(crate) fn stall_after_head(limit: Duration) {
+    STALL.set(Some(limit));
 }
 
 /// The last link of a chain of connectors.
@@ -50,7 +59,8 @@ impl<T: Transport> Transport for Marked<T> {
     }
 
     fn await_input(&mut self, timeout: NextTimeout) -> Result<bool, Error> {
-        self.0.await_input(timeout)
+        let per_read = STALL.get().map(Into::into).or(timeout.per_read);
+        self.0.await_input(NextTimeout { per_read, ..timeout })
     }
 
     fn is_open(&mut self) -> bool {

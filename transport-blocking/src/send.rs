@@ -13,7 +13,7 @@ use abyssale_core::{
 };
 use ureq::{Agent, Body, Timeout, http};
 
-use crate::marking::watch;
+use crate::marking::{stall_after_head, watch};
 
 /// An agent, and whether it is ours, so that what it sends can be watched.
 #[derive(Clone, Debug)]
@@ -70,10 +70,11 @@ pub(crate) fn begin_download(
         .timeout_connect(Some(caller.connect.min(first_byte)))
         .timeout_send_request(Some(first_byte))
         .timeout_recv_response(Some(first_byte))
-        // Of the head's pieces, too.
+        // Of the head's pieces, too; what watches our own agents makes it exact for those of the body.
         .timeout_per_read(Some(stall.max(first_byte)))
         .build();
     let (answered, begun) = watch(|| caller.agent.run(request));
+    stall_after_head(stall);
     answered.map_err(|error| no_answer(&error, begun, caller.is_own))
 }
 
