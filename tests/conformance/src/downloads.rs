@@ -25,6 +25,7 @@ pub(crate) const CHECKS: &[Check] = &[
     ("redirects_without_end_are_given_up", gives_up_redirects),
     ("an_archive_that_is_cut_off_is_none", cut_off_is_none),
     ("an_archive_that_stalls_is_none", stalled_is_none),
+    ("an_archive_that_does_not_begin_is_none", silent_is_none),
     ("a_page_with_status_200_is_no_archive", page_is_none),
     ("an_encoded_archive_is_refused", encoded_is_refused),
     ("an_archive_that_is_gone_is_said_to_be_gone", gone_is_gone),
@@ -154,6 +155,17 @@ fn stalled_is_none(adapter: &dyn Adapter) {
         stream.write_all(&whole[..whole.len() / 2])?;
         silence(stream)
     });
+    let began = Instant::now();
+    let service = Service { stall_timeout: SHORT, ..Service::at(peer.url()) };
+    let result = fetch_from(adapter, &service, &folder.target());
+    assert!(matches!(&result, Err(Failure::Download { .. })), "{result:?}");
+    assert!(began.elapsed() < PATIENCE / 2, "{:?}", began.elapsed());
+    folder.assert_untouched();
+}
+
+fn silent_is_none(adapter: &dyn Adapter) {
+    let folder = Folder::new();
+    let peer = Peer::start(|_, stream| silence(stream));
     let began = Instant::now();
     let service = Service { stall_timeout: SHORT, ..Service::at(peer.url()) };
     let result = fetch_from(adapter, &service, &folder.target());

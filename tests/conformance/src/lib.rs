@@ -69,7 +69,7 @@ pub struct Service {
     pub api_key: ApiKey,
     /// `Config::call_timeout`.
     pub call_timeout: Duration,
-    /// `Config::stall_timeout`.
+    /// `Config::stall_timeout`, and `Config::first_byte_timeout`.
     pub stall_timeout: Duration,
     /// `RetryPolicy::max_retries`: none, so that what comes of one attempt is what comes of the job.
     pub max_retries: u32,
