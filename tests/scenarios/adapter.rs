@@ -180,7 +180,7 @@ macro_rules! saved {
     };
 }
 
-pub(crate) struct Blocking(abyssale_blocking::Exporter);
+pub(crate) struct Blocking(pub(crate) abyssale_blocking::Exporter);
 
 impl Adapter for Blocking {
     const NAME: &str = "blocking";
@@ -280,8 +280,8 @@ impl Adapter for Blocking {
 }
 
 pub(crate) struct Async {
-    exporter: abyssale_async::Exporter,
-    runtime: tokio::runtime::Runtime,
+    pub(crate) exporter: abyssale_async::Exporter,
+    pub(crate) runtime: tokio::runtime::Runtime,
 }
 
 impl Async {

@@ -6,7 +6,7 @@ use abyssale_core::{
     ApiKey, ArchivePolicy, Config, Export, ExportId, Finished, Goal, Order, SigningSecretState,
     UnknownOutcome, http::Request, webhook::NewExport,
 };
-use abyssale_host::{Clock, Error, Observer, Progress, Settings, fetch_only};
+use abyssale_host::{Clock, Error, Observer, Progress, Settings, fetch_only, trace::Job};
 use bytes::Bytes;
 use http_body_util::Full;
 use hyper_util::client::legacy::{self, connect::Connect};
@@ -54,9 +54,10 @@ impl Client {
         let mut config = (*self.config).clone();
         // The event goes elsewhere, so there is nothing to wait for here.
         config.unknown_outcome = UnknownOutcome::Fail;
+        let job = Job::begin(None, order.goal(), order.ids().len());
         let export = Export::new(Arc::new(config), order, self.clock.now());
-        let mut job = Alone { export, clock: self.clock };
-        let finished = drive(self, &mut job, Path::new(""), &mut observer).await?;
+        let mut machine = Alone { export, clock: self.clock };
+        let finished = drive(self, job, &mut machine, Path::new(""), &mut observer).await?;
         Ok(finished.export_id().clone())
     }
 
@@ -77,8 +78,8 @@ impl Client {
         mut observer: impl Observer,
     ) -> Result<u64, Error> {
         let export = fetch_only(&self.config, event, self.clock.now())?;
-        let mut job = Alone { export, clock: self.clock };
-        match drive(self, &mut job, path.as_ref(), &mut observer).await? {
+        let mut machine = Alone { export, clock: self.clock };
+        match drive(self, Job::fetch(event), &mut machine, path.as_ref(), &mut observer).await? {
             Finished::Archive { bytes, .. } => Ok(bytes),
             other => unreachable!("a job with this goal ends with an archive: {other:?}"),
         }
@@ -143,7 +144,7 @@ impl Client {
     }
 
     async fn secret_call(&self, request: Request) -> Result<SigningSecretState, Error> {
-        let answer = send(self.http(), request, self.config.call_timeout).await?;
+        let answer = send(self.http(), request, self.config.call_timeout, None).await?;
         Ok(SigningSecretState::parse(answer.status, &answer.headers, &answer.body)?)
     }
 }

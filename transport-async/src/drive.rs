@@ -10,6 +10,7 @@ use abyssale_core::{
 use abyssale_host::{
     Clock, Error, Observer, Progress,
     office::{Bell, Mail, Seat},
+    trace::Job,
 };
 use tokio::{
     sync::{Notify, watch},
@@ -38,6 +39,19 @@ pub(crate) trait Machine {
 /// `target` is where the archive goes.
 pub(crate) async fn drive(
     client: &Client,
+    job: Job,
+    machine: &mut (impl Machine + Send),
+    target: &Path,
+    observer: &mut dyn Observer,
+) -> Result<Finished, Error> {
+    let result = job.span().around(carry_on(client, &job, machine, target, observer)).await;
+    job.end(&result);
+    result
+}
+
+async fn carry_on(
+    client: &Client,
+    job: &Job,
     machine: &mut (impl Machine + Send),
     target: &Path,
     observer: &mut dyn Observer,
@@ -49,15 +63,19 @@ pub(crate) async fn drive(
                 Output::Call { call, request, deadline } => {
                     observer.observe(Progress::Requesting);
                     let limit = deadline.saturating_duration_since(client.clock().now());
-                    work = Work::Call(call, Box::pin(send(client.http(), request, limit)));
+                    work = Work::Call(call, Box::pin(send(client.http(), request, limit, Some(call))));
                 }
                 Output::Download { call, request, first_byte_timeout, stall_timeout } => {
                     let (sender, progress) = watch::channel(Count::default());
-                    let fetch = fetch(client, request, first_byte_timeout, stall_timeout, target, sender);
+                    let fetch =
+                        fetch(client, call, request, first_byte_timeout, stall_timeout, target, sender);
                     work = Work::Fetch(call, Box::pin(fetch), progress);
                 }
                 Output::Abort(call) if work.call() == Some(call) => work = Work::None,
-                Output::Notice(notice) => observer.observe(Progress::Notice(&notice)),
+                Output::Notice(notice) => {
+                    job.notice(&notice);
+                    observer.observe(Progress::Notice(&notice));
+                }
                 Output::Done(result) => return Ok(result?),
                 // An attempt that has ended by itself; new kinds of output are added together with
                 // what carries them out.

@@ -4,11 +4,15 @@
 use std::{future::Future, path::Path, pin::pin, time::Duration};
 
 use abyssale_core::{
+    CallId,
     download::{Receive, Step, Transfer, TransferError},
     export::NotFetched,
     http::{Request, Response},
 };
-use abyssale_host::{FileError, PartFile};
+use abyssale_host::{
+    FileError, PartFile,
+    trace::{self, Download},
+};
 use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
 use tokio::{
@@ -34,6 +38,31 @@ pub(crate) struct Count {
 ///
 /// On an error, or if the future is dropped, `target` is as it was.
 pub(crate) async fn fetch(
+    client: &Client,
+    call: CallId,
+    request: Request,
+    first_byte: Duration,
+    stall: Duration,
+    target: &Path,
+    progress: watch::Sender<Count>,
+) -> Result<u64, NotFetched> {
+    let download = Download::begin(&request, call);
+    let attempt = attempt(client, request, first_byte, stall, target, progress);
+    let fetched = download.span().around(attempt).await;
+    end(download, &fetched);
+    fetched
+}
+
+/// Says what a download came to.
+pub(crate) fn end(download: Download, fetched: &Result<u64, NotFetched>) {
+    match fetched {
+        Ok(bytes) => download.done(*bytes),
+        Err(NotFetched::Refused(answer)) => download.refused(answer.status),
+        Err(NotFetched::Failed(error)) => download.failed(error),
+    }
+}
+
+async fn attempt(
     client: &Client,
     request: Request,
     first_byte: Duration,
@@ -117,6 +146,7 @@ async fn take_in(
     progress: &watch::Sender<Count>,
 ) -> Result<u64, FileError> {
     let mut count = Count { received: receive.from, total: receive.total, resumed_from: receive.from };
+    trace::receiving(&receive);
     progress.send_replace(count);
     let begun = receive.clone();
     let mut sink = Sink::new(file, move |file| file.begin(&begun));
@@ -130,6 +160,7 @@ async fn take_in(
                 Some(Err(error)) => break Err(interrupted(&with_causes(&error))),
                 Some(Ok(frame)) => if let Ok(piece) = frame.into_data() {
                     count.received += piece.len() as u64;
+                    trace::received(count.received);
                     sink.push(piece);
                     progress.send_replace(count);
                 },

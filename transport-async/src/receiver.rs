@@ -11,7 +11,7 @@ use abyssale_core::{
     http::Headers,
     webhook::{Hook, Reply},
 };
-use abyssale_host::{Answer, Clock, Counters, Counts, Error, Handler, server::ListenerSettings};
+use abyssale_host::{Answer, Clock, Counters, Counts, Error, Handler, server::ListenerSettings, trace};
 use tokio::sync::oneshot;
 
 use crate::{Listener, ReceiverService};
@@ -73,16 +73,23 @@ impl Receiver {
             // Nobody waits any more.
             let _dropped = sender.send(reply);
         });
-        // Bound to a name so that the lock is given back before the handler has its turn.
-        let received = self.hook().receive(Clock::wall(), method, target, headers, body);
-        match received {
-            Ok(delivery) => self.handler.handle_later(self.clock.now(), delivery, answer),
-            Err(reply) => answer(reply),
-        }
+        let traced = trace::Delivery::begin(headers);
+        traced.span().in_scope(|| {
+            // Bound to a name so that the lock is given back before the handler has its turn.
+            let received = self.hook().receive(Clock::wall(), method, target, headers, body);
+            match received {
+                Ok(delivery) => {
+                    traced.genuine(&delivery);
+                    self.handler.handle_later(self.clock.now(), delivery, answer);
+                }
+                Err(reply) => answer(reply),
+            }
+        });
         let counters = self.counters();
         async move {
             let reply = reply.await.unwrap_or(Reply::Unavailable);
-            counters.reply(&reply);
+            traced.span().in_scope(|| counters.reply(&reply));
+            traced.end(&reply);
             reply
         }
     }
@@ -90,7 +97,9 @@ impl Receiver {
     /// Whether a request's body is worth reading, by its head alone; else what to answer.
     pub fn admit(&self, method: &str, target: &str, headers: &dyn Headers) -> Result<(), Reply> {
         let admitted = self.hook().admit(method, target, headers);
-        admitted.map(drop).inspect_err(|reply| self.counters.reply(reply))
+        admitted.map(drop).inspect_err(|reply| {
+            trace::Delivery::begin(headers).span().in_scope(|| self.counters.reply(reply));
+        })
     }
 
     /// Takes these signing secrets instead of the former, here, in every clone and in every listener.

@@ -3,8 +3,8 @@
 
 use std::{error::Error as StdError, fmt, future::Future, pin::Pin, sync::Arc, time::Duration};
 
-use abyssale_core::{ArchivePolicy, Config, MAX_ANSWER, Sent, export::CallError, http::Request};
-use abyssale_host::Error;
+use abyssale_core::{ArchivePolicy, CallId, Config, MAX_ANSWER, Sent, export::CallError, http::Request};
+use abyssale_host::{Error, trace::Call};
 use bytes::Bytes;
 use http::Response;
 use http_body_util::{BodyExt as _, Full};
@@ -62,7 +62,24 @@ pub(crate) fn clients(config: &Config) -> Result<[Arc<dyn HttpClient>; 2], Error
 }
 
 /// Sends a request to the service and reads the answer, all within `limit`.
+///
+/// `attempt` is which one it is of its job, if it is one's.
 pub(crate) async fn send(
+    client: &dyn HttpClient,
+    request: Request,
+    limit: Duration,
+    attempt: Option<CallId>,
+) -> Result<abyssale_core::http::Response, CallError> {
+    let call = Call::begin(&request, attempt);
+    let answered = call.span().around(exchange(client, request, limit)).await;
+    match &answered {
+        Ok(answer) => call.answered(answer.status, answer.body.len()),
+        Err(error) => call.not_answered(error.sent, &error.reason),
+    }
+    answered
+}
+
+async fn exchange(
     client: &dyn HttpClient,
     request: Request,
     limit: Duration,

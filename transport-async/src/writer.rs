@@ -6,7 +6,10 @@ use std::time::Duration;
 use abyssale_core::{
     Finished, Input, Output, Report, download::Stream, export::NotFetched, http::Request, webhook::NewExport,
 };
-use abyssale_host::{Error, FileError, Observer, Progress, fetch_only};
+use abyssale_host::{
+    Error, FileError, Observer, Progress, fetch_only,
+    trace::{self, Download, Job},
+};
 use http_body_util::BodyExt as _;
 use tokio::{
     io::{AsyncWrite, AsyncWriteExt as _},
@@ -15,7 +18,7 @@ use tokio::{
 
 use crate::{
     Client,
-    fetch::{NotBegun, ask, transfer},
+    fetch::{NotBegun, ask, end, transfer},
     send::with_causes,
     sink::interrupted,
 };
@@ -27,6 +30,22 @@ pub(crate) async fn download<W: AsyncWrite + Send + Unpin>(
     writer: &mut W,
     observer: &mut dyn Observer,
 ) -> Result<u64, Error> {
+    let job = Job::fetch(event);
+    let result = job.span().around(carry_on(client, &job, event, writer, observer)).await;
+    job.end(&result);
+    match result? {
+        Finished::Archive { bytes, .. } => Ok(bytes),
+        other => unreachable!("a job with this goal ends with an archive: {other:?}"),
+    }
+}
+
+async fn carry_on<W: AsyncWrite + Send + Unpin>(
+    client: &Client,
+    job: &Job,
+    event: &NewExport,
+    writer: &mut W,
+    observer: &mut dyn Observer,
+) -> Result<Finished, Error> {
     let clock = client.clock();
     let mut export = fetch_only(client.config(), event, clock.now())?;
     let mut stream = Stream::new();
@@ -34,24 +53,19 @@ pub(crate) async fn download<W: AsyncWrite + Send + Unpin>(
         while let Some(output) = export.poll_output() {
             match output {
                 Output::Download { call, request, first_byte_timeout, stall_timeout } => {
-                    let fetched = attempt(
-                        client,
-                        &request,
-                        [first_byte_timeout, stall_timeout],
-                        &mut stream,
-                        writer,
-                        observer,
-                    )
-                    .await;
+                    let download = Download::begin(&request, call);
+                    let timeouts = [first_byte_timeout, stall_timeout];
+                    let attempt = attempt(client, &request, timeouts, &mut stream, writer, observer);
+                    let fetched = download.span().around(attempt).await;
+                    end(download, &fetched);
                     // Whatever became of it, the next output says what follows.
                     let _ = export.handle(clock.now(), &Report::of_download(call, fetched));
                 }
-                Output::Done(Ok(Finished::Archive { bytes, .. })) => return Ok(bytes),
-                Output::Done(Ok(other)) => {
-                    unreachable!("a job with this goal ends with an archive: {other:?}")
+                Output::Done(result) => return Ok(result?),
+                Output::Notice(notice) => {
+                    job.notice(&notice);
+                    observer.observe(Progress::Notice(&notice));
                 }
-                Output::Done(Err(failure)) => return Err(failure.into()),
-                Output::Notice(notice) => observer.observe(Progress::Notice(&notice)),
                 // There is nothing to abort between two attempts.
                 _ => {}
             }
@@ -77,6 +91,7 @@ async fn attempt<W: AsyncWrite + Send + Unpin>(
         Err(NotBegun::Failed(error)) => return Err(error.into()),
     };
     stream.begin(&receive);
+    trace::receiving(&receive);
     loop {
         let (received, total, resumed_from) = (stream.passed(), receive.total, receive.from);
         observer.observe(Progress::Downloading { received, total, resumed_from });
@@ -90,6 +105,7 @@ async fn attempt<W: AsyncWrite + Send + Unpin>(
             Some(Ok(frame)) => frame.into_data().unwrap_or_default(),
         };
         let new = stream.take(&receive, &piece)?;
+        trace::received(stream.passed());
         writer.write_all(&new).await.map_err(FileError::Writer)?;
     }
     let bytes = stream.finish(&receive)?;

@@ -8,7 +8,7 @@ use abyssale_core::{
     http::{Request, Url},
     webhook::NewExport,
 };
-use abyssale_host::{Clock, Error, Observer, Progress, Settings, fetch_only};
+use abyssale_host::{Clock, Error, Observer, Progress, Settings, fetch_only, trace::Job};
 use ureq::{
     Agent,
     tls::{RootCerts, TlsConfig},
@@ -59,9 +59,10 @@ impl Client {
         let mut config = (*self.config).clone();
         // The event goes elsewhere, so there is nothing to wait for here.
         config.unknown_outcome = UnknownOutcome::Fail;
+        let job = Job::begin(None, order.goal(), order.ids().len());
         let export = Export::new(Arc::new(config), order, self.clock.now());
-        let mut job = Alone { export, clock: self.clock };
-        let finished = drive(self, &mut job, Path::new(""), &mut observer)?;
+        let mut machine = Alone { export, clock: self.clock };
+        let finished = drive(self, job, &mut machine, Path::new(""), &mut observer)?;
         Ok(finished.export_id().clone())
     }
 
@@ -82,8 +83,8 @@ impl Client {
         mut observer: impl Observer,
     ) -> Result<u64, Error> {
         let export = fetch_only(&self.config, event, self.clock.now())?;
-        let mut job = Alone { export, clock: self.clock };
-        match drive(self, &mut job, path.as_ref(), &mut observer)? {
+        let mut machine = Alone { export, clock: self.clock };
+        match drive(self, Job::fetch(event), &mut machine, path.as_ref(), &mut observer)? {
             Finished::Archive { bytes, .. } => Ok(bytes),
             other => unreachable!("a job with this goal ends with an archive: {other:?}"),
         }
@@ -144,7 +145,7 @@ impl Client {
     }
 
     fn secret_call(&self, request: Request) -> Result<SigningSecretState, Error> {
-        let answer = send(&self.caller, request, self.config.call_timeout)?;
+        let answer = send(&self.caller, request, self.config.call_timeout, None)?;
         Ok(SigningSecretState::parse(answer.status, &answer.headers, &answer.body)?)
     }
 }

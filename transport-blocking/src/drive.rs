@@ -10,6 +10,7 @@ use abyssale_core::{Export, Finished, Input, Output, Report};
 use abyssale_host::{
     Clock, Error, Observer, Progress,
     office::{Bell, Mail, Seat},
+    trace::Job,
 };
 
 use crate::{
@@ -31,6 +32,19 @@ pub(crate) trait Machine {
 /// Carries out a job in the calling thread. `target` is where the archive goes.
 pub(crate) fn drive(
     client: &Client,
+    job: Job,
+    machine: &mut impl Machine,
+    target: &Path,
+    observer: &mut dyn Observer,
+) -> Result<Finished, Error> {
+    let result = job.span().in_scope(|| carry_on(client, &job, machine, target, observer));
+    job.end(&result);
+    result
+}
+
+fn carry_on(
+    client: &Client,
+    job: &Job,
     machine: &mut impl Machine,
     target: &Path,
     observer: &mut dyn Observer,
@@ -41,7 +55,7 @@ pub(crate) fn drive(
             Some(Output::Call { call, request, deadline }) => {
                 observer.observe(Progress::Requesting);
                 let timeout = deadline.saturating_duration_since(clock.now());
-                let report = Report::of_call(call, send(client.caller(), request, timeout));
+                let report = Report::of_call(call, send(client.caller(), request, timeout, Some(call)));
                 machine.tell((&report).into());
             }
             Some(Output::Download { call, request, first_byte_timeout, stall_timeout }) => {
@@ -50,13 +64,16 @@ pub(crate) fn drive(
                     observer.observe(Progress::Downloading { received, total, resumed_from });
                 };
                 let fetched =
-                    fetch(client, &request, first_byte_timeout, stall_timeout, target, &mut progress);
+                    fetch(client, call, &request, first_byte_timeout, stall_timeout, target, &mut progress);
                 if let Ok(bytes) = fetched {
                     observer.observe(Progress::Saved { path: target, bytes });
                 }
                 machine.tell((&Report::of_download(call, fetched)).into());
             }
-            Some(Output::Notice(notice)) => observer.observe(Progress::Notice(&notice)),
+            Some(Output::Notice(notice)) => {
+                job.notice(&notice);
+                observer.observe(Progress::Notice(&notice));
+            }
             Some(Output::Done(result)) => return Ok(result?),
             // Attempts are made one after the other here, so there is none to abort; new kinds of output are added
             // together with what carries them out.

@@ -8,11 +8,15 @@ use std::{
 };
 
 use abyssale_core::{
+    CallId,
     download::{Receive, Step, Transfer, TransferError},
     export::NotFetched,
     http::Request,
 };
-use abyssale_host::{FileError, PartFile};
+use abyssale_host::{
+    FileError, PartFile,
+    trace::{self, Download},
+};
 use ureq::{Body, http};
 
 use crate::{
@@ -48,24 +52,38 @@ pub(crate) trait Store {
 /// On an error `target` is as it was.
 pub(crate) fn fetch(
     client: &Client,
+    call: CallId,
     request: &Request,
     first_byte: Duration,
     stall: Duration,
     target: &Path,
     progress: &mut dyn FnMut(Count),
 ) -> Result<u64, NotFetched> {
-    fetch_into(
-        client,
-        request,
-        first_byte,
-        stall,
-        Behind::new(PartFile::open(target)?, target.to_owned()),
-        progress,
-    )
+    let open = || Ok(Behind::new(PartFile::open(target)?, target.to_owned()));
+    fetch_into(client, call, request, first_byte, stall, open, progress)
 }
 
 /// The same into any store.
 pub(crate) fn fetch_into<S: Store>(
+    client: &Client,
+    call: CallId,
+    request: &Request,
+    first_byte: Duration,
+    stall: Duration,
+    open: impl FnOnce() -> Result<S, FileError>,
+    progress: &mut dyn FnMut(Count),
+) -> Result<u64, NotFetched> {
+    let download = Download::begin(request, call);
+    let fetched = download.span().in_scope(|| attempt(client, request, first_byte, stall, open()?, progress));
+    match &fetched {
+        Ok(bytes) => download.done(*bytes),
+        Err(NotFetched::Refused(answer)) => download.refused(answer.status),
+        Err(NotFetched::Failed(error)) => download.failed(error),
+    }
+    fetched
+}
+
+fn attempt<S: Store>(
     client: &Client,
     request: &Request,
     first_byte: Duration,
@@ -106,8 +124,11 @@ fn take_in<S: Store>(
     progress: &mut dyn FnMut(Count),
 ) -> Result<u64, FileError> {
     store.begin(receive)?;
-    let mut report =
-        |received| progress(Count { received, total: receive.total, resumed_from: receive.from });
+    trace::receiving(receive);
+    let mut report = |received| {
+        trace::received(received);
+        progress(Count { received, total: receive.total, resumed_from: receive.from });
+    };
     report(store.len());
     let mut body = body.into_with_config().limit(u64::MAX).reader();
     let mut buffer = vec![0; CHUNK];

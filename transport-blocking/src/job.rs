@@ -9,6 +9,7 @@ use abyssale_core::{Finished, Goal, Order, webhook::NewExport};
 use abyssale_host::{
     Error, Observer, Progress,
     office::{Claim, Seat},
+    trace,
 };
 
 use crate::{
@@ -66,7 +67,8 @@ impl<'e> Job<'e> {
         let asked_for = self.order.ids().len();
         let order = self.order.with_goal(goal);
         let seat = self.exporter.office().submit(order, target.map(Path::to_owned), Doorbell::default())?;
-        carry_out(self.exporter, seat, target.unwrap_or(Path::new("")), asked_for, &mut *self.observer)
+        let job = trace::Job::begin(Some(seat.job()), goal, asked_for);
+        carry_out(self.exporter, job, seat, target.unwrap_or(Path::new("")), asked_for, &mut *self.observer)
     }
 }
 
@@ -113,10 +115,11 @@ impl<'e> Resumed<'e> {
     /// A request that was under way when the earlier process ended is not repeated: the job waits for its event, as after
     /// any other request whose fate is unknown.
     pub fn carry_out(mut self) -> Result<Outcome, Error> {
-        let asked_for = self.order().ids().len();
+        let (goal, asked_for) = (self.order().goal(), self.order().ids().len());
         let target = self.target().map(Path::to_owned).unwrap_or_default();
         let seat = self.claim.go_on(Doorbell::default());
-        carry_out(self.exporter, seat, &target, asked_for, &mut *self.observer)
+        let job = trace::Job::resume(seat.job(), goal, asked_for);
+        carry_out(self.exporter, job, seat, &target, asked_for, &mut *self.observer)
     }
 
     /// Gives it up, and removes it from the store. An export that was asked for is made all the same.
@@ -145,12 +148,13 @@ pub enum Outcome {
 
 fn carry_out(
     exporter: &Exporter,
+    job: trace::Job,
     mut seat: Seat<'_, Doorbell>,
     target: &Path,
     asked_for: usize,
     observer: &mut dyn Observer,
 ) -> Result<Outcome, Error> {
-    let result = drive(exporter.client(), &mut seat, target, observer);
+    let result = drive(exporter.client(), job, &mut seat, target, observer);
     seat.finish();
     Ok(match result? {
         Finished::Archive { event, bytes } => {

@@ -11,7 +11,7 @@ use abyssale_core::{
     http::Headers,
     webhook::{Hook, Reply},
 };
-use abyssale_host::{Clock, Counters, Counts, Error, Handler, server::ListenerSettings};
+use abyssale_host::{Clock, Counters, Counts, Error, Handler, server::ListenerSettings, trace};
 
 use crate::Listener;
 
@@ -52,20 +52,30 @@ impl Receiver {
     /// [`MAX_DELIVERY`](abyssale_core::webhook::MAX_DELIVERY) bytes is refused, so there is no need to
     /// read more of it than one byte beyond.
     pub fn receive(&self, method: &str, target: &str, headers: &dyn Headers, body: &[u8]) -> Reply {
-        // Bound to a name so that the lock is given back before the handler has its turn.
-        let received = self.hook().receive(Clock::wall(), method, target, headers, body);
-        let reply = match received {
-            Ok(delivery) => self.handler.handle(self.clock.now(), delivery),
-            Err(reply) => reply,
-        };
-        self.counters.reply(&reply);
+        let traced = trace::Delivery::begin(headers);
+        let reply = traced.span().in_scope(|| {
+            // Bound to a name so that the lock is given back before the handler has its turn.
+            let received = self.hook().receive(Clock::wall(), method, target, headers, body);
+            let reply = match received {
+                Ok(delivery) => {
+                    traced.genuine(&delivery);
+                    self.handler.handle(self.clock.now(), delivery)
+                }
+                Err(reply) => reply,
+            };
+            self.counters.reply(&reply);
+            reply
+        });
+        traced.end(&reply);
         reply
     }
 
     /// Whether a request's body is worth reading, by its head alone; else what to answer.
     pub fn admit(&self, method: &str, target: &str, headers: &dyn Headers) -> Result<(), Reply> {
         let admitted = self.hook().admit(method, target, headers);
-        admitted.map(drop).inspect_err(|reply| self.counters.reply(reply))
+        admitted.map(drop).inspect_err(|reply| {
+            trace::Delivery::begin(headers).span().in_scope(|| self.counters.reply(reply));
+        })
     }
 
     /// Takes these signing secrets instead of the former, here, in every clone and in every listener.

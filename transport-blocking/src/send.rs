@@ -7,10 +7,11 @@ use std::{
 };
 
 use abyssale_core::{
-    MAX_ANSWER, Sent,
+    CallId, MAX_ANSWER, Sent,
     export::CallError,
     http::{Request, Response},
 };
+use abyssale_host::trace::Call;
 use ureq::{Agent, Body, Timeout, http};
 
 use crate::marking::{stall_after_head, watch};
@@ -27,8 +28,23 @@ pub(crate) struct Caller {
 /// Sends a request to the service and reads the answer, all within `timeout`.
 ///
 /// On a fresh connection, since a pooled one may die under it; no redirect is followed, since the
-/// request carries the key.
-pub(crate) fn send(caller: &Caller, request: Request, timeout: Duration) -> Result<Response, CallError> {
+/// request carries the key. `attempt` is which one it is of its job, if it is one's.
+pub(crate) fn send(
+    caller: &Caller,
+    request: Request,
+    timeout: Duration,
+    attempt: Option<CallId>,
+) -> Result<Response, CallError> {
+    let call = Call::begin(&request, attempt);
+    let answered = call.span().in_scope(|| exchange(caller, request, timeout));
+    match &answered {
+        Ok(answer) => call.answered(answer.status, answer.body.len()),
+        Err(error) => call.not_answered(error.sent, &error.reason),
+    }
+    answered
+}
+
+fn exchange(caller: &Caller, request: Request, timeout: Duration) -> Result<Response, CallError> {
     if timeout.is_zero() {
         return Err(CallError { sent: Sent::Never, reason: "no time was left to send it".into() });
     }

@@ -8,7 +8,7 @@ use abyssale_core::{
     download::{Receive, Stream, Transfer, TransferError},
     webhook::NewExport,
 };
-use abyssale_host::{Error, FileError, Observer, Progress, fetch_only};
+use abyssale_host::{Error, FileError, Observer, Progress, fetch_only, trace::Job};
 
 use crate::{
     Client,
@@ -22,6 +22,22 @@ pub(crate) fn download(
     writer: &mut dyn Write,
     observer: &mut dyn Observer,
 ) -> Result<u64, Error> {
+    let job = Job::fetch(event);
+    let result = job.span().in_scope(|| carry_on(client, &job, event, writer, observer));
+    job.end(&result);
+    match result? {
+        Finished::Archive { bytes, .. } => Ok(bytes),
+        other => unreachable!("a job with this goal ends with an archive: {other:?}"),
+    }
+}
+
+fn carry_on(
+    client: &Client,
+    job: &Job,
+    event: &NewExport,
+    writer: &mut dyn Write,
+    observer: &mut dyn Observer,
+) -> Result<Finished, Error> {
     let clock = client.clock();
     let mut export = fetch_only(client.config(), event, clock.now())?;
     let mut stream = Stream::new();
@@ -35,21 +51,21 @@ pub(crate) fn download(
                     };
                     let fetched = fetch_into(
                         client,
+                        call,
                         &request,
                         first_byte_timeout,
                         stall_timeout,
-                        outlet,
+                        || Ok(outlet),
                         &mut progress,
                     );
                     // Whatever became of it, the next output says what follows.
                     let _ = export.handle(clock.now(), &Report::of_download(call, fetched));
                 }
-                Output::Done(Ok(Finished::Archive { bytes, .. })) => return Ok(bytes),
-                Output::Done(Ok(other)) => {
-                    unreachable!("a job with this goal ends with an archive: {other:?}")
+                Output::Done(result) => return Ok(result?),
+                Output::Notice(notice) => {
+                    job.notice(&notice);
+                    observer.observe(Progress::Notice(&notice));
                 }
-                Output::Done(Err(failure)) => return Err(failure.into()),
-                Output::Notice(notice) => observer.observe(Progress::Notice(&notice)),
                 // There is nothing to abort between two attempts.
                 _ => {}
             }

@@ -4,6 +4,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use abyssale_core::webhook::{Refusal, Reply};
 
+use crate::trace::{self, Pace};
+
 macro_rules! counters {
     ($($(#[$doc:meta])* $name:ident,)*) => {
         /// How often each thing has happened since the receiver was made.
@@ -19,6 +21,7 @@ macro_rules! counters {
         #[derive(Debug, Default)]
         pub struct Counters {
             $($name: AtomicU64,)*
+            pace: Pace,
         }
 
         impl Counters {
@@ -88,10 +91,13 @@ impl Counters {
             Reply::NoRoom => &self.no_room,
             _ => &self.unavailable,
         });
+        trace::answered(reply, &self.pace);
     }
 
-    pub(crate) fn bad_request(&self) {
+    /// An answer to what is no request, with this status.
+    pub(crate) fn bad_request(&self, status: u16) {
         increase(&self.bad_request);
+        trace::malformed(status);
     }
 
     pub(crate) fn connection(&self) {
@@ -100,10 +106,12 @@ impl Counters {
 
     pub(crate) fn turned_away(&self) {
         increase(&self.turned_away);
+        trace::turned_away(&self.pace);
     }
 
     pub(crate) fn made_room(&self) {
         increase(&self.made_room);
+        trace::made_room();
     }
 }
 

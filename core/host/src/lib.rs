@@ -19,6 +19,7 @@ pub mod server;
 mod settings;
 mod store;
 mod token;
+pub mod trace;
 #[cfg(feature = "unpack")]
 pub mod unpack;
 

@@ -4,6 +4,7 @@ use alloc::boxed::Box;
 use core::fmt;
 
 use serde::{Deserialize, Serialize};
+use thiserror::Error;
 
 use crate::{
     Token,
@@ -100,16 +101,20 @@ pub enum Sent {
 }
 
 /// Why a download came to nothing, apart from an answer that says so.
-#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[derive(Clone, Debug, Deserialize, Eq, Error, PartialEq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum DownloadError {
     /// It did not begin, or broke off; worth repeating. At most 200 characters of the reason are kept.
+    #[error("{0}")]
     Interrupted(Box<str>),
     /// It came to its end, and is not an archive.
+    #[error(transparent)]
     NotAnArchive(NotAnArchive),
     /// A redirect leads where archives are not fetched from.
+    #[error(transparent)]
     Address(ArchiveUrlError),
     /// It cannot be stored here: the disk is full, the folder may not be written.
+    #[error("{0}")]
     Storage(Box<str>),
 }
 

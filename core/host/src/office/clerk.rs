@@ -15,6 +15,7 @@ use super::{
     books::{Batch, Books},
     desk::{Bell, Mail},
 };
+use crate::trace::Saving;
 
 pub(super) fn start<B: Bell>(
     shared: Arc<Shared<B>>,
@@ -71,9 +72,12 @@ fn write<B: Bell>(store: &mut dyn Store, batch: &Batch<B>) -> Result<(), StoreEr
     if records.is_empty() {
         return Ok(());
     }
+    let saving = Saving::begin();
     // Without the clerk every job would stand still for ever.
-    catch_unwind(AssertUnwindSafe(|| store.write(&records)))
-        .unwrap_or_else(|_| Err(StoreError::refused("it panicked")))
+    let written = catch_unwind(AssertUnwindSafe(|| store.write(&records)))
+        .unwrap_or_else(|_| Err(StoreError::refused("it panicked")));
+    saving.end(records.len(), &written);
+    written
 }
 
 /// A clock counts milliseconds, and a wait for less would spin.

@@ -29,6 +29,11 @@ impl<'o, B: Bell> Seat<'o, B> {
         &self.desk.bell
     }
 
+    /// The number of the job.
+    pub fn job(&self) -> JobId {
+        self.job
+    }
+
     /// The next thing to be done, if there is one.
     pub fn take(&self) -> Option<Mail> {
         self.desk.take()

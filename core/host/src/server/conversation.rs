@@ -240,7 +240,7 @@ impl Conversation {
 
     /// Not a request that can be read in one way only.
     fn refuse(&mut self, malformed: Malformed) {
-        self.counters.bad_request();
+        self.counters.bad_request(malformed.status());
         self.say(malformed.status(), false);
         self.state = State::Finishing;
     }

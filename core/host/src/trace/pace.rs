@@ -1,0 +1,121 @@
+//! How often a stranger can make us warn: once a second of each kind of thing. Without the feature, nothing.
+
+pub(crate) use self::kind::Pace;
+
+#[cfg(feature = "tracing")]
+mod kind {
+    use std::{
+        sync::{
+            LazyLock,
+            atomic::{AtomicU64, Ordering},
+        },
+        time::Instant,
+    };
+
+    use abyssale_core::webhook::{Refusal, Reply};
+
+    /// When each kind of thing was last warned of, in milliseconds; 0 for never.
+    #[derive(Debug, Default)]
+    pub(crate) struct Pace([AtomicU64; KINDS]);
+
+    impl Pace {
+        /// Whether this answer is worth a warning now.
+        pub(in crate::trace) fn allows(&self, reply: &Reply) -> bool {
+            kind(reply).is_some_and(|kind| self.allows_at(kind, now()))
+        }
+
+        /// Whether it is worth one that there was no place for a connection.
+        pub(in crate::trace) fn allows_connection(&self) -> bool {
+            self.allows_at(CONNECTION, now())
+        }
+
+        fn allows_at(&self, kind: usize, now: u64) -> bool {
+            let Some(told) = self.0.get(kind) else { return false };
+            let last = told.load(Ordering::Relaxed);
+            // Whoever comes second in the same moment is not told again.
+            (last == 0 || now >= last.saturating_add(PAUSE))
+                && told.compare_exchange(last, now, Ordering::Relaxed, Ordering::Relaxed).is_ok()
+        }
+    }
+
+    /// A kind of its own for each thing that an operator can do something about, and none for what any stranger says.
+    fn kind(reply: &Reply) -> Option<usize> {
+        match reply {
+            Reply::Acknowledged
+            | Reply::NotFound
+            | Reply::MethodNotAllowed
+            | Reply::TooSlow
+            | Reply::Unauthorized(Refusal::Missing) => None,
+            Reply::Unauthorized(Refusal::Malformed) => Some(0),
+            Reply::Unauthorized(Refusal::Stale) => Some(1),
+            Reply::Unauthorized(Refusal::Unsigned) => Some(2),
+            Reply::Unauthorized(_) => Some(3),
+            Reply::BadEvent(_) => Some(4),
+            Reply::TooLarge => Some(5),
+            Reply::UnsupportedEncoding => Some(6),
+            Reply::NoRoom => Some(7),
+            _ => Some(8),
+        }
+    }
+
+    /// Milliseconds since some moment before the first warning.
+    fn now() -> u64 {
+        static BEGUN: LazyLock<Instant> = LazyLock::new(Instant::now);
+        crate::trace::open::millis(BEGUN.elapsed()).saturating_add(1)
+    }
+
+    const KINDS: usize = 10;
+    const CONNECTION: usize = 9;
+    const PAUSE: u64 = 1000;
+
+    #[cfg(test)]
+    mod tests {
+        use super::*;
+
+        #[test]
+        fn each_kind_is_warned_of_once_a_second() {
+            let pace = Pace::default();
+            let at = |kind, now| pace.allows_at(kind, now);
+            assert_eq!(
+                [at(3, 1), at(3, 2), at(3, 1000), at(3, 1001), at(3, 1002)],
+                [true, false, false, true, false]
+            );
+            assert_eq!([at(1, 1002), at(CONNECTION, 1002), at(KINDS, 1002)], [true, true, false]);
+        }
+
+        #[test]
+        fn what_any_stranger_says_is_no_warning() {
+            let pace = Pace::default();
+            for reply in [
+                Reply::Acknowledged,
+                Reply::NotFound,
+                Reply::MethodNotAllowed,
+                Reply::TooSlow,
+                Reply::Unauthorized(Refusal::Missing),
+            ] {
+                assert!(!pace.allows(&reply), "{reply:?}");
+            }
+            for reply in [Reply::Unauthorized(Refusal::Mismatch), Reply::NoRoom, Reply::Unavailable] {
+                assert_eq!([pace.allows(&reply), pace.allows(&reply)], [true, false], "{reply:?}");
+            }
+        }
+    }
+}
+
+#[cfg(not(feature = "tracing"))]
+mod kind {
+    use abyssale_core::webhook::Reply;
+
+    #[derive(Debug, Default)]
+    pub(crate) struct Pace;
+
+    impl Pace {
+        pub(in crate::trace) fn allows(&self, _: &Reply) -> bool {
+            false
+        }
+
+        pub(in crate::trace) fn allows_connection(&self) -> bool {
+            false
+        }
+    }
+}
