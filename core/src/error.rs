@@ -87,7 +87,8 @@ impl ApiError {
         self.0.rate_limit
     }
 
-    /// The body as it came, at most [`RawBody::MAX_LEN`] bytes of it.
+    /// The body as it came, at most [`RawBody::MAX_LEN`] bytes of it. Of a job's error, the key and the token of its
+    /// request are taken out, should the body repeat them.
     pub fn body(&self) -> &RawBody {
         &self.0.body
     }

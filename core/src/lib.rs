@@ -20,6 +20,7 @@ extern crate alloc;
 extern crate std;
 
 pub mod archive;
+mod conceal;
 pub mod download;
 mod error;
 mod excerpt;

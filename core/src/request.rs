@@ -1,13 +1,14 @@
 //! The requests that the service understands, made complete and inert.
 
-use alloc::vec::Vec;
+use alloc::{borrow::Cow, vec::Vec};
 use core::fmt;
 
 use serde::{Serialize, Serializer, ser::SerializeStruct};
 use thiserror::Error;
 
 use crate::{
-    ApiKey, Order,
+    ApiKey, Order, Token,
+    conceal::conceal,
     http::{InvalidUrl, Method, Request, Scheme, Url},
 };
 
@@ -72,6 +73,19 @@ impl Endpoint {
     /// `POST /signing-secret/revoke`: the previous secret ceases to sign at once.
     pub fn revoke_signing_secret(&self) -> Request {
         self.request(Method::Post, "/signing-secret/revoke")
+    }
+
+    /// The body of an answer without the key in it, should it repeat the request: for an error that is made of it.
+    ///
+    /// A job does so by itself. A key of fewer than eight characters is left where it is.
+    pub fn conceal<'b>(&self, body: &'b [u8]) -> Cow<'b, [u8]> {
+        conceal(body, &[self.key.expose()])
+    }
+
+    /// The same for the answer to an order, whose token the answer may repeat as well.
+    pub(crate) fn conceal_with<'b>(&self, order: &Order, body: &'b [u8]) -> Cow<'b, [u8]> {
+        let token = order.token().map(Token::as_str);
+        conceal(body, &[self.key.expose(), token.unwrap_or_default()])
     }
 
     fn request(&self, method: Method, path: &'static str) -> Request {

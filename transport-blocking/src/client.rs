@@ -146,7 +146,8 @@ impl Client {
 
     fn secret_call(&self, request: Request) -> Result<SigningSecretState, Error> {
         let answer = send(&self.caller, request, self.config.call_timeout, None)?;
-        Ok(SigningSecretState::parse(answer.status, &answer.headers, &answer.body)?)
+        let body = self.config.endpoint.conceal(&answer.body);
+        Ok(SigningSecretState::parse(answer.status, &answer.headers, &body)?)
     }
 }
 

@@ -199,6 +199,12 @@ pub enum RestoreError {
 
 impl RestoreError {
     pub(crate) fn damaged(reason: &str) -> Self {
+        // serde_json quotes the offending value in some of its reasons, and that may be a token or an address.
+        let shown = match (reason.find('"'), reason.rfind('"')) {
+            (Some(begin), Some(end)) => [reason.get(..begin), Some("…"), reason.get(end + 1..)],
+            _ => [Some(reason), None, None],
+        };
+        let reason: String = shown.into_iter().flatten().collect();
         Self::Damaged { reason: excerpt(reason.as_bytes(), 200).into() }
     }
 }

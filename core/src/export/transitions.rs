@@ -2,7 +2,7 @@
 //!
 //! Long, because every way from one state to another is in it, and in it alone.
 
-use alloc::{boxed::Box, string::ToString, vec::Vec};
+use alloc::{borrow::Cow, boxed::Box, string::ToString, vec::Vec};
 use core::time::Duration;
 
 use sha2::{Digest, Sha256};
@@ -13,6 +13,7 @@ use super::{
 };
 use crate::{
     ApiError, ExportAccepted, ExportId, Goal, Order, ResponseError, Timestamp, Token, archive,
+    conceal::conceal,
     excerpt::excerpt,
     http::{Headers, Method},
     retry::Verdict,
@@ -27,7 +28,12 @@ impl Export {
     }
 
     pub(super) fn answered(&mut self, status: u16, headers: &dyn Headers, body: &[u8]) -> Disposition {
-        match ExportAccepted::parse(status, headers, body) {
+        let answer = ExportAccepted::parse(status, headers, body).or_else(|_| {
+            // What is kept of it is shown to people and saved.
+            let body = self.config.endpoint.conceal_with(&self.order, body);
+            ExportAccepted::parse(status, headers, &body)
+        });
+        match answer {
             Ok(accepted) => self.accepted(accepted.export_id),
             Err(ResponseError::Unexpected(answer)) => self.unknown(UnknownCause::Unreadable(answer)),
             Err(ResponseError::Api(error)) => {
@@ -221,7 +227,7 @@ impl Export {
             let (event, host) = ((**event).clone(), host(event));
             self.fail(Failure::ArchiveGone { event, host, status });
         } else {
-            let error = ApiError::parse(status, headers, body);
+            let error = ApiError::parse(status, headers, &without_query(event, body));
             let outcome = if archive::may_pass(status) {
                 Outcome::Unavailable(error.retry_delay(self.now))
             } else {
@@ -394,6 +400,14 @@ fn jitter(seed: u64, retry: u32) -> u64 {
     bits ^ (bits >> 31)
 }
 
+/// A body without what an archive's address holds behind its path: a store that refuses may repeat a signature.
+fn without_query<'b>(event: &NewExport, body: &'b [u8]) -> Cow<'b, [u8]> {
+    let query = event.archive_url.split_once('?').map_or("", |(_, query)| query);
+    let values = query.split('&').filter_map(|pair| Some(pair.split_once('=')?.1)).take(MAX_VALUES);
+    let secrets: Vec<_> = [query].into_iter().chain(values).collect();
+    conceal(body, &secrets)
+}
+
 fn host(event: &NewExport) -> Box<str> {
     event.archive_url.parse::<crate::http::Url>().map(|url| url.host().into()).unwrap_or_default()
 }
@@ -401,6 +415,9 @@ fn host(event: &NewExport) -> Box<str> {
 fn shown(reason: &str) -> Box<str> {
     excerpt(reason.as_bytes(), MAX_REASON).into()
 }
+
+/// How many parameters of a query are looked for: signed addresses have about ten.
+const MAX_VALUES: usize = 32;
 
 /// The most events without a token that a job holds before its answer is there.
 pub(super) const MAX_HELD: usize = 16;

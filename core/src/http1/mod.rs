@@ -18,7 +18,8 @@ mod request;
 mod response;
 mod write;
 
-use alloc::vec::Vec;
+use alloc::{string::String, vec::Vec};
+use core::fmt;
 
 pub use delivery::{DeliveryReader, Incoming};
 pub use request::{BodyReader, Framing, Head, HeadReader, MAX_FIELDS, MAX_HEAD, Malformed};
@@ -26,7 +27,7 @@ pub use response::{BadResponse, ResponseHead, ResponseReader};
 pub use write::{answer, answer_and_keep};
 
 /// The lines before a body. Looks at every byte once, however few come at a time.
-#[derive(Debug, Default)]
+#[derive(Default)]
 struct Lines {
     bytes: Vec<u8>,
     /// How many bytes have been looked at.
@@ -42,6 +43,22 @@ enum NotLines {
     LineEnd,
     /// There are too many bytes.
     TooLong,
+}
+
+/// What is read may hold a key, a token or a secret, so no `Debug` here shows more of it than its length.
+impl fmt::Debug for Lines {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Lines({} bytes)", self.bytes.len())
+    }
+}
+
+/// The fields of a head, of which `Debug` shows the names.
+struct Names<'h>(&'h [(String, Vec<u8>)]);
+
+impl fmt::Debug for Names<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.0.iter().map(|(name, _)| name)).finish()
+    }
 }
 
 impl Lines {

@@ -7,12 +7,15 @@
 //! because what there is to borrow is looser than an address on the open internet should be.
 
 use alloc::{borrow::ToOwned as _, string::String, vec::Vec};
+use core::fmt;
 
-use super::{Lines, NotLines};
+use super::{Lines, Names, NotLines};
 use crate::http::Headers;
 
 /// The head of a request.
-#[derive(Clone, Debug, Eq, PartialEq)]
+///
+/// The target may hold a token and the fields a signature: `Debug` shows the length of the one and the names of the others.
+#[derive(Clone, Eq, PartialEq)]
 #[non_exhaustive]
 pub struct Head {
     /// The method's name, as it came.
@@ -27,6 +30,19 @@ pub struct Head {
     pub expects_continue: bool,
     /// The client may send another request on the same connection.
     pub keeps_alive: bool,
+}
+
+impl fmt::Debug for Head {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Head")
+            .field("method", &self.method)
+            .field("target", &format_args!("({} bytes)", self.target.len()))
+            .field("headers", &Names(&self.headers))
+            .field("framing", &self.framing)
+            .field("expects_continue", &self.expects_continue)
+            .field("keeps_alive", &self.keeps_alive)
+            .finish()
+    }
 }
 
 /// How the end of the body is known.
@@ -162,11 +178,20 @@ fn framing(headers: &[(String, Vec<u8>)], version: u8) -> Result<Framing, Malfor
 }
 
 /// Collects a body, at most `limit` bytes of it.
-#[derive(Debug)]
 pub struct BodyReader {
     state: State,
     body: Vec<u8>,
     limit: usize,
+}
+
+impl fmt::Debug for BodyReader {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("BodyReader")
+            .field("state", &self.state)
+            .field("body", &format_args!("({} bytes)", self.body.len()))
+            .field("limit", &self.limit)
+            .finish()
+    }
 }
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]

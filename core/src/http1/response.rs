@@ -1,10 +1,11 @@
 //! Reading an HTTP/1.1 answer from the bytes of a connection that carries no other.
 
 use alloc::{borrow::ToOwned as _, string::String, vec::Vec};
+use core::fmt;
 
 use thiserror::Error;
 
-use super::{BodyReader, Framing, Lines, NotLines};
+use super::{BodyReader, Framing, Lines, Names, NotLines};
 use crate::{
     MAX_ANSWER,
     http::{Headers, Response},
@@ -34,14 +35,21 @@ pub struct ResponseReader {
     body: Body,
 }
 
-/// The head of an answer.
-#[derive(Clone, Debug, Eq, PartialEq)]
+/// The head of an answer. `Debug` shows the names of its fields, and no values.
+#[derive(Clone, Eq, PartialEq)]
 #[non_exhaustive]
 pub struct ResponseHead {
     /// The HTTP status, from 200 up: interim answers are skipped.
     pub status: u16,
     /// The header fields, in order.
     pub headers: Vec<(String, Vec<u8>)>,
+}
+
+impl fmt::Debug for ResponseHead {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { status, headers } = self;
+        f.debug_struct("ResponseHead").field("status", status).field("headers", &Names(headers)).finish()
+    }
 }
 
 /// Why bytes are no answer. What came of it before stands: a status that was read has said the main thing.
@@ -62,7 +70,7 @@ pub enum BadResponse {
     BrokenOff,
 }
 
-#[derive(Debug, Default)]
+#[derive(Default)]
 enum Body {
     /// The head is still to come.
     #[default]
@@ -73,6 +81,18 @@ enum Body {
         bytes: Vec<u8>,
         is_done: bool,
     },
+}
+
+impl fmt::Debug for Body {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::ToCome => f.write_str("ToCome"),
+            Self::Framed(reader) => reader.fmt(f),
+            Self::UntilEnd { bytes, is_done } => {
+                write!(f, "UntilEnd({} bytes, done: {is_done})", bytes.len())
+            }
+        }
+    }
 }
 
 impl ResponseReader {

@@ -146,7 +146,9 @@ impl fmt::Debug for Verifier {
 }
 
 /// The body of a delivery that a [`Verifier`] let through.
-#[derive(Clone, Copy, Debug)]
+///
+/// It names an archive's address, which may be signed: `Debug` shows no more of it than its length.
+#[derive(Clone, Copy)]
 pub struct Verified<'b> {
     body: &'b [u8],
     signed_at: Option<Timestamp>,
@@ -161,6 +163,15 @@ impl<'b> Verified<'b> {
     /// When it was signed; `None` if it was accepted without a signature.
     pub fn signed_at(&self) -> Option<Timestamp> {
         self.signed_at
+    }
+}
+
+impl fmt::Debug for Verified<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Verified")
+            .field("body", &format_args!("({} bytes)", self.body.len()))
+            .field("signed_at", &self.signed_at)
+            .finish()
     }
 }
 

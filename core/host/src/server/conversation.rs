@@ -12,7 +12,7 @@
 //! else something could hide.
 
 use std::{
-    mem,
+    fmt, mem,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -26,7 +26,6 @@ use super::{ListenerSettings, Phase};
 use crate::Counters;
 
 /// One connection's conversation. Tell it what came of each [`Step`], then ask for the next.
-#[derive(Debug)]
 pub struct Conversation {
     settings: Arc<ListenerSettings>,
     counters: Arc<Counters>,
@@ -65,12 +64,33 @@ pub enum Step {
 }
 
 /// A request that was read wholly.
-#[derive(Debug)]
 pub struct Request {
     /// Its head.
     pub head: Head,
     /// Its body, taken out of its framing.
     pub body: Vec<u8>,
+}
+
+/// No more of what was read than how much it is.
+impl fmt::Debug for Request {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Request")
+            .field("head", &self.head)
+            .field("body", &format_args!("({} bytes)", self.body.len()))
+            .finish()
+    }
+}
+
+impl fmt::Debug for Conversation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Conversation")
+            .field("state", &self.state)
+            .field("unread", &format_args!("({} bytes)", self.unread.len()))
+            .field("ended", &self.ended)
+            .field("shutting_down", &self.shutting_down)
+            .field("served", &self.served)
+            .finish_non_exhaustive()
+    }
 }
 
 #[derive(Debug)]

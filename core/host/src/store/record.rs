@@ -7,7 +7,7 @@ use std::{
 
 use abyssale_core::{RestoreError, Snapshot};
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Value, error::Category};
 
 /// A job's record, as JSON that a person can read.
 #[derive(Debug)]
@@ -51,7 +51,16 @@ impl Record {
         struct Version {
             version: u32,
         }
-        let damaged = |error: serde_json::Error| RestoreError::Damaged { reason: error.to_string().into() };
+        let damaged = |error: serde_json::Error| {
+            // Some of its reasons quote the offending value, which may be a token or an address.
+            let reason = match error.classify() {
+                Category::Data => {
+                    format!("it is no record, at line {} column {}", error.line(), error.column())
+                }
+                _ => error.to_string(),
+            };
+            RestoreError::Damaged { reason: reason.into() }
+        };
         let Version { version } = serde_json::from_slice(record).map_err(damaged)?;
         if version > Self::VERSION {
             return Err(RestoreError::Newer { found: version });
