@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-/// A secret that is looked for: all of it and each half of it, as it is and as others may have written it.
+/// A secret that is looked for: each half of it, and so all of it, as it is and as others may have written it.
 #[derive(Clone)]
 pub struct Needle {
     name: String,
@@ -15,7 +15,7 @@ impl Needle {
         assert!(secret.is_ascii() && secret.len() >= 24, "{name}: half of it may be found by chance");
         let (first, second) = secret.split_at(secret.len() / 2);
         let mut spellings = Vec::new();
-        for (part, text) in [("", secret), ("first half, ", first), ("second half, ", second)] {
+        for (part, text) in [("first half, ", first), ("second half, ", second)] {
             for (how, spelling) in written(text) {
                 spellings.push((format!("{part}{how}"), spelling));
             }
@@ -26,7 +26,11 @@ impl Needle {
     /// What it is called, and in which form it is in `text`, if it is there.
     pub fn find(&self, text: &str) -> Option<String> {
         // A list of bytes may have been printed on many lines.
-        let on_one_line = text.split_whitespace().collect::<Vec<_>>().join(" ");
+        let on_one_line = if text.contains('\n') {
+            text.split_whitespace().collect::<Vec<_>>().join(" ")
+        } else {
+            String::new()
+        };
         let found = self
             .spellings
             .iter()

@@ -72,6 +72,11 @@ impl Recorder {
         })
     }
 
+    /// Hears what this says in this thread, and nobody else does.
+    pub fn hear<T>(&self, work: impl FnOnce() -> T) -> T {
+        tracing::subscriber::with_default(Registry::default().with(self.clone()), work)
+    }
+
     /// How much has been said, to ask later what was [said since](Self::since).
     pub fn mark(&self) -> usize {
         self.records().len()
