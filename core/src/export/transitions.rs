@@ -393,7 +393,7 @@ pub(super) fn seed_of(order: &Order) -> u64 {
 }
 
 /// A number that differs from job to job and from retry to retry, and is the same after a restore (`SplitMix64`).
-fn jitter(seed: u64, retry: u32) -> u64 {
+pub(super) fn jitter(seed: u64, retry: u32) -> u64 {
     let mut bits = seed.wrapping_add(u64::from(retry).wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15));
     bits = (bits ^ (bits >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     bits = (bits ^ (bits >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);

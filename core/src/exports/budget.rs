@@ -172,6 +172,25 @@ mod tests {
         assert_eq!(budget.opens_at(), at(35_000));
     }
 
+    #[test]
+    fn an_answer_about_an_earlier_window_changes_nothing_and_one_about_a_later_counts() {
+        let mut budget = budget(10);
+        let told = |remaining, reset| {
+            let headers = [("x-ratelimit-remaining", remaining), ("x-ratelimit-reset", reset)];
+            RateLimit::from_headers(&headers).unwrap()
+        };
+        budget.observe(at(0), told("1", "1755561239"));
+        budget.observe(at(0), told("0", "1755561236"));
+        assert!(
+            budget.opens_at() <= at(0),
+            "that window is over, or its answer would not come after this one's"
+        );
+        budget.spend(at(0));
+        assert_eq!(budget.opens_at(), at(5000));
+        budget.observe(at(0), told("0", "1755561244"));
+        assert_eq!(budget.opens_at(), at(10_000));
+    }
+
     proptest! {
         #[test]
         fn no_second_ever_holds_more_than_the_limit(limit in 1u32..20, waits in prop::collection::vec(0u64..300, 1..200)) {

@@ -245,6 +245,29 @@ mod tests {
     }
 
     #[test]
+    fn every_job_is_counted_under_whatever_it_can_be_reached() {
+        let token = Token::from_random([1; 16]);
+        let mut routes = Routes::new();
+        routes.add(Some(&token), 1);
+        routes.add(Some(&Token::from_random([2; 16])), 2);
+        routes.add(None, 3);
+        routes.add(None, 4);
+        routes.name(NOW, &id("e"), 3);
+        assert_eq!(routes.len(), 4);
+        let mut jobs: alloc::vec::Vec<_> = routes.jobs().copied().collect();
+        jobs.sort_unstable();
+        assert_eq!(jobs, [1, 2, 3], "the fourth has no name yet");
+
+        // One that ended before it had an export id leaves those without a token alone.
+        routes.remove(Some(&token), None, false);
+        assert_eq!(routes.route(NOW, &delivery("f", None)), Routed::Held, "it may be the fourth's");
+        routes.remove(None, None, false);
+        assert_eq!(routes.route(NOW, &delivery("g", None)), Routed::Unknown, "nobody waits for one any more");
+        assert_eq!(routes.len(), 2);
+        assert!(!routes.is_empty());
+    }
+
+    #[test]
     fn an_event_that_its_job_did_not_wait_for_is_not_taken_for_a_repetition() {
         let token = Token::from_random([1; 16]);
         let mut routes = Routes::new();

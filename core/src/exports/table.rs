@@ -45,6 +45,21 @@ mod tests {
     use super::*;
 
     #[test]
+    fn every_part_of_a_longer_name_counts() {
+        let hash = |halves: [u64; 2]| {
+            let mut mixer = Mixer::default();
+            for half in halves {
+                mixer.write(&half.to_le_bytes());
+            }
+            mixer.finish()
+        };
+        for other in [0, 1, u64::MAX] {
+            assert_ne!(hash([7, other]), hash([8, other]));
+            assert_ne!(hash([other, 7]), hash([other, 8]));
+        }
+    }
+
+    #[test]
     fn neighbours_are_spread_over_the_whole_table() {
         let hash = |number: u64| {
             let mut mixer = Mixer::default();

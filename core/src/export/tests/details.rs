@@ -144,3 +144,23 @@ fn a_snapshot_is_damaged_beyond_its_bounds_and_not_at_them() {
     assert!(restored(&counted(u64::MAX / 2)).is_ok());
     assert!(matches!(restored(&counted(u64::MAX / 2 + 1)), Err(RestoreError::Damaged { .. })));
 }
+
+#[test]
+fn waits_are_spread_by_a_generator_that_others_have_checked() {
+    // What SplitMix64 gives for the seed 1234567, as it is published.
+    let published: [u64; 5] = [
+        6_457_827_717_110_365_317,
+        3_203_168_211_198_807_973,
+        9_817_491_932_198_370_423,
+        4_593_380_528_125_082_431,
+        16_408_922_859_458_223_821,
+    ];
+    let ours: Vec<_> = (0..5).map(|retry| transitions::jitter(1_234_567, retry)).collect();
+    assert_eq!(ours, published);
+
+    let seeds =
+        [order(), order_with_token(), Order::new([EXPORT], "https://hooks.example.com/abyssale").unwrap()];
+    let [first, second, third] = seeds.map(|order| seed_of(&order));
+    assert!(first != second && first != third && second != third, "each order has its own");
+    assert_eq!(first, seed_of(&order()));
+}
