@@ -38,6 +38,12 @@ fn a_failure_names_the_export_where_it_is_known() {
     assert_eq!(failure.export_id().map(ToString::to_string).as_deref(), Some(EXPORT));
     assert_eq!(refused(400, b"").export_id(), None);
 
+    let mut bench = Bench::new(config(), order().with_goal(Goal::Acceptance));
+    let call = bench.attempt().unwrap();
+    let _ = bench.respond(call, 200, &[], ACCEPTED);
+    assert!(bench.result().unwrap().is_ok());
+    assert_eq!(bench.export.export_id().map(ToString::to_string).as_deref(), Some(EXPORT));
+
     let (mut bench, call) = Bench::fetching();
     let _ = bench.handle(Input::Downloaded { call, bytes: 1 });
     assert_eq!(bench.export.export_id().map(ToString::to_string).as_deref(), Some(EXPORT));
