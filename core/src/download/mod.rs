@@ -212,6 +212,10 @@ impl Transfer {
             return self.start_over();
         }
         let total = part.total().or(total);
+        // A part that says nothing of the whole cannot reach beyond what was said of it before.
+        if total.is_some_and(|total| last >= total) {
+            return self.start_over();
+        }
         let part = Part::new(&self.address, part.validator().clone(), total);
         Step::Receive(Receive { from: first, total, until: last.checked_add(1), part: Some(part) })
     }

@@ -90,6 +90,7 @@ fn what_does_not_fit_starts_over_once() {
         (206, &[("content-range", "bytes 399-999/1000")]),
         (206, &[("content-range", "bytes 400-1000/1001")]),
         (206, &[("content-range", "bytes 400-1000/1000")]),
+        (206, &[("content-range", "bytes 400-1000/*")]),
         (206, &[("content-range", "bytes 400-399/1000")]),
         (206, &[("content-range", "bytes=400-999/1000")]),
         (206, &[("content-range", "bytes 400-999/1000"), ("content-range", "bytes 0-999/1000")]),
