@@ -14,9 +14,27 @@ pub(crate) fn conceal<'b>(bytes: &'b [u8], secrets: &[&str]) -> Cow<'b, [u8]> {
             if let Some(without) = without(&concealed, spelling.as_bytes()) {
                 concealed = Cow::Owned(without);
             }
+            if let Some(len) = begun_at_the_end(&concealed, spelling.as_bytes()) {
+                let mut cut = concealed.into_owned();
+                cut.truncate(cut.len() - len);
+                cut.extend_from_slice("…".as_bytes());
+                concealed = Cow::Owned(cut);
+            }
         }
     }
     concealed
+}
+
+/// The same for the query of an address, whole and value by value: it may hold a signature.
+pub(crate) fn conceal_query<'b>(bytes: &'b [u8], query: &str) -> Cow<'b, [u8]> {
+    let values = query.split('&').filter_map(|pair| Some(pair.split_once('=')?.1)).take(MAX_VALUES);
+    let secrets: Vec<_> = [query].into_iter().chain(values).collect();
+    conceal(bytes, &secrets)
+}
+
+/// How much of a secret stands at the end of what was cut off there.
+fn begun_at_the_end(bytes: &[u8], secret: &[u8]) -> Option<usize> {
+    (SHORTEST..secret.len()).rev().find(|len| secret.get(..*len).is_some_and(|begun| bytes.ends_with(begun)))
 }
 
 /// `None` if it is not in there.
@@ -48,6 +66,9 @@ fn as_json(text: &str) -> Zeroizing<String> {
 /// A shorter one is found everywhere, and is no secret.
 const SHORTEST: usize = 8;
 
+/// How many values of a query are looked for: signed addresses have about ten.
+const MAX_VALUES: usize = 32;
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -58,9 +79,28 @@ mod tests {
         assert_eq!(*concealed("k: hunter2hunter2!"), *"k: …!".as_bytes());
         assert_eq!(*concealed("hunter2hunter2hunter2hunter2"), *"……".as_bytes());
         assert_eq!(*concealed(r#"{"m": "a\"b\\c-long and a"b\c-long"}"#), *r#"{"m": "… and …"}"#.as_bytes());
-        for untouched in ["", "hunter2", "hunter2hunter", r"a\b"] {
+        for untouched in ["", "hunter2", "hunter2hunter?", r"a\b"] {
             assert!(matches!(concealed(untouched), Cow::Borrowed(_)), "{untouched}");
         }
+    }
+
+    #[test]
+    fn what_is_cut_off_in_a_secret_ends_before_it() {
+        for (cut, concealed) in [
+            ("k: hunter2hunter", "k: …"),
+            ("k: hunter2h", "k: …"),
+            ("k: hunter2", "k: hunter2"),
+            ("hunter2hunter2 hunter2hunter", "… …"),
+        ] {
+            assert_eq!(*conceal(cut.as_bytes(), &["hunter2hunter2"]), *concealed.as_bytes());
+        }
+    }
+
+    #[test]
+    fn a_query_is_taken_out_as_a_whole_and_value_by_value() {
+        let concealed = |text: &'static str| conceal_query(text.as_bytes(), "a=12345678&s=hunter2hunter2");
+        assert_eq!(*concealed("/x?a=12345678&s=hunter2hunter2"), *"/x?…".as_bytes());
+        assert_eq!(*concealed("a=12345678&amp;s=hunter2hunter2"), *"a=…&amp;s=…".as_bytes());
     }
 
     #[test]

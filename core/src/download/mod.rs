@@ -27,6 +27,7 @@ use self::part::Validator;
 use crate::{
     ArchivePolicy,
     archive::{self, ArchiveUrlError, NotAnArchive},
+    conceal::conceal_query,
     excerpt::excerpt,
     http::{Headers, Request, Url},
     request,
@@ -94,6 +95,8 @@ pub struct Receive {
     pub until: Option<u64>,
     /// What to keep beside the bytes while there are not all of them; `None` if they cannot be continued.
     pub part: Option<Part>,
+    /// Where it comes from: an error page may repeat it, signature and all.
+    source: Url,
 }
 
 /// Why an attempt came to nothing, when it is not the answer's status that says so.
@@ -175,6 +178,7 @@ impl Transfer {
             total: Some(*len),
             until: Some(*len),
             part: Some(part.clone()),
+            source: self.url.clone(),
         })
     }
 
@@ -217,7 +221,8 @@ impl Transfer {
             return self.start_over();
         }
         let part = Part::new(&self.address, part.validator().clone(), total);
-        Step::Receive(Receive { from: first, total, until: last.checked_add(1), part: Some(part) })
+        let until = last.checked_add(1);
+        Step::Receive(Receive { from: first, total, until, part: Some(part), source: self.url.clone() })
     }
 
     fn whole(&mut self, headers: &dyn Headers) -> Step {
@@ -229,7 +234,7 @@ impl Transfer {
         let is_coded = headers.first("transfer-encoding").is_some();
         let total = headers.only("content-length").filter(|_| !is_coded).and_then(number);
         let part = Validator::of(headers).map(|validator| Part::new(&self.address, validator, total));
-        Step::Receive(Receive { from: 0, total, until: total, part })
+        Step::Receive(Receive { from: 0, total, until: total, part, source: self.url.clone() })
     }
 
     /// Once: the next request is not one for the rest, so nothing can lead here again.
@@ -264,11 +269,22 @@ impl Receive {
 
     /// What it means that the file is no archive.
     ///
-    /// Where no length was announced, one without its end was cut off on the way, and is worth asking for again.
-    pub fn not_an_archive(&self, source: NotAnArchive) -> TransferError {
-        match (&source, self.total) {
-            (NotAnArchive::NoEnd, None) => TransferError::Interrupted(format!("{source}").into()),
-            _ => source.into(),
+    /// Where no length was announced, one without its end was cut off on the way, and is worth asking for again. Of what
+    /// is there instead of an archive, the query of its address is taken out.
+    pub fn not_an_archive(&self, found: NotAnArchive) -> TransferError {
+        match (found, self.total) {
+            (NotAnArchive::NoEnd, None) => {
+                TransferError::Interrupted(format!("{}", NotAnArchive::NoEnd).into())
+            }
+            (NotAnArchive::NoMagic { begins_with }, _) => {
+                let query = self.source.query().unwrap_or_default();
+                let (text, rest) =
+                    begins_with.strip_suffix('…').map_or((&*begins_with, ""), |text| (text, "…"));
+                let shown = conceal_query(text.as_bytes(), query);
+                let begins_with = format!("{}{rest}", String::from_utf8_lossy(&shown)).into();
+                NotAnArchive::NoMagic { begins_with }.into()
+            }
+            (found, _) => found.into(),
         }
     }
 }

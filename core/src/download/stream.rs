@@ -71,7 +71,7 @@ impl Stream {
         }
         let new = self.compare(receive, piece)?;
         self.at = end;
-        let new = self.look(new)?;
+        let new = self.look(receive, new)?;
         self.passed += new.len() as u64;
         self.digest.update(&new);
         self.remember(&new);
@@ -90,8 +90,7 @@ impl Stream {
                 Some(_) => self.changed(),
             });
         }
-        archive::check_ends(&self.head, tail, self.passed)
-            .map_err(|source| receive.not_an_archive(source))?;
+        archive::check_ends(&self.head, tail, self.passed).map_err(|found| receive.not_an_archive(found))?;
         Ok(self.passed)
     }
 
@@ -115,7 +114,7 @@ impl Stream {
     }
 
     /// Holds the first bytes back until they are known to be an archive's.
-    fn look<'p>(&mut self, piece: &'p [u8]) -> Result<Cow<'p, [u8]>, TransferError> {
+    fn look<'p>(&mut self, receive: &Receive, piece: &'p [u8]) -> Result<Cow<'p, [u8]>, TransferError> {
         if self.passed > 0 {
             return Ok(piece.into());
         }
@@ -124,7 +123,7 @@ impl Stream {
         if self.head.len() < MAGIC_LEN {
             return Ok(Cow::Borrowed(&[]));
         }
-        archive::check_magic(&self.head)?;
+        archive::check_magic(&self.head).map_err(|found| receive.not_an_archive(found))?;
         if held == 0 {
             return Ok(piece.into());
         }

@@ -257,3 +257,22 @@ proptest! {
         prop_assert!(again <= 6);
     }
 }
+
+#[test]
+fn a_page_instead_of_an_archive_may_repeat_its_address_and_the_error_does_not() {
+    let url: Url = "https://h/a.zip?expires=12345678&sig=hunter2hunter2hunter2".parse().unwrap();
+    let mut transfer = Transfer::new(url, ArchivePolicy::default(), "https://api.h".parse().unwrap());
+    let receive = receive(transfer.handle_head(200, &()));
+    let repeated = "<p>/a.zip?expires=12345678&amp;sig=hunter2hunter2hunter2</p>".to_string();
+    let cut_off = format!("{}hunter2hunter2hunter2", "x".repeat(185));
+    for page in [repeated, cut_off] {
+        let found = archive::check_ends(page.as_bytes(), page.as_bytes(), page.len() as u64).unwrap_err();
+        let by_file = receive.not_an_archive(found);
+        let by_stream = Stream::new().take(&receive, page.as_bytes()).unwrap_err();
+        for error in [by_file, by_stream] {
+            assert!(matches!(error, TransferError::NotAnArchive(NotAnArchive::NoMagic { .. })), "{error:?}");
+            let shown = format!("{error} {error:?}");
+            assert!(!shown.contains("hunter2") && !shown.contains("12345678"), "{shown}");
+        }
+    }
+}

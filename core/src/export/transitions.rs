@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     ApiError, ExportAccepted, ExportId, Goal, Order, ResponseError, Timestamp, Token, archive,
-    conceal::conceal,
+    conceal::conceal_query,
     excerpt::excerpt,
     http::{Headers, Method},
     retry::Verdict,
@@ -403,9 +403,7 @@ pub(super) fn jitter(seed: u64, retry: u32) -> u64 {
 /// A body without what an archive's address holds behind its path: a store that refuses may repeat a signature.
 fn without_query<'b>(event: &NewExport, body: &'b [u8]) -> Cow<'b, [u8]> {
     let query = event.archive_url.split_once('?').map_or("", |(_, query)| query);
-    let values = query.split('&').filter_map(|pair| Some(pair.split_once('=')?.1)).take(MAX_VALUES);
-    let secrets: Vec<_> = [query].into_iter().chain(values).collect();
-    conceal(body, &secrets)
+    conceal_query(body, query)
 }
 
 fn host(event: &NewExport) -> Box<str> {
@@ -415,9 +413,6 @@ fn host(event: &NewExport) -> Box<str> {
 fn shown(reason: &str) -> Box<str> {
     excerpt(reason.as_bytes(), MAX_REASON).into()
 }
-
-/// How many parameters of a query are looked for: signed addresses have about ten.
-const MAX_VALUES: usize = 32;
 
 /// The most events without a token that a job holds before its answer is there.
 pub(super) const MAX_HELD: usize = 16;
