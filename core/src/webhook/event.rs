@@ -1,6 +1,6 @@
 //! What a delivery says: an archive is ready, or something that is not our concern.
 
-use alloc::{boxed::Box, string::String};
+use alloc::{borrow::Cow, boxed::Box};
 use core::fmt;
 
 use serde::{
@@ -28,7 +28,7 @@ impl Event {
     /// fields it knows. What is not an export is an [`Event::Other`]; an error means that the body is
     /// no JSON object, or is an export's event that lacks what makes it useful.
     pub fn parse(verified: &Verified<'_>) -> Result<Self, EventError> {
-        let fields: Fields = json::object(verified.body()).map_err(|error| EventError::NotAnEvent {
+        let fields: Fields<'_> = json::object(verified.body()).map_err(|error| EventError::NotAnEvent {
             reason: shown(&alloc::string::ToString::to_string(&error)),
         })?;
         let is_export =
@@ -109,13 +109,13 @@ pub enum EventError {
 
 /// Exactly the fields that matter; `serde_json` skips all others iteratively.
 #[derive(Deserialize)]
-struct Fields {
-    #[serde(default)]
-    event_type: Field,
-    #[serde(default)]
-    export_id: Field,
-    #[serde(default)]
-    archive_url: Field,
+struct Fields<'b> {
+    #[serde(borrow, default)]
+    event_type: Field<'b>,
+    #[serde(borrow, default)]
+    export_id: Field<'b>,
+    #[serde(borrow, default)]
+    archive_url: Field<'b>,
     #[serde(default)]
     requested_at: Moment,
     #[serde(default)]
@@ -124,14 +124,14 @@ struct Fields {
 
 /// A text, or the knowledge that there is something else in its place.
 #[derive(Default, Eq, PartialEq)]
-enum Field {
+enum Field<'b> {
     #[default]
     Absent,
-    Text(String),
+    Text(Cow<'b, str>),
     SomethingElse,
 }
 
-impl Field {
+impl Field<'_> {
     fn text(&self) -> Option<&str> {
         match self {
             Self::Text(text) => Some(text),
@@ -144,7 +144,7 @@ impl Field {
 #[derive(Default)]
 struct Moment(Option<Timestamp>);
 
-impl<'de> Deserialize<'de> for Field {
+impl<'b, 'de: 'b> Deserialize<'de> for Field<'b> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         Ok(match deserializer.deserialize_any(Lenient)? {
             Scalar::Text(text) => Self::Text(text),
@@ -162,8 +162,9 @@ impl<'de> Deserialize<'de> for Moment {
     }
 }
 
-enum Scalar {
-    Text(String),
+enum Scalar<'b> {
+    /// Borrowed unless it holds an escape.
+    Text(Cow<'b, str>),
     Number(f64),
     SomethingElse,
 }
@@ -172,45 +173,49 @@ enum Scalar {
 struct Lenient;
 
 impl<'de> Visitor<'de> for Lenient {
-    type Value = Scalar;
+    type Value = Scalar<'de>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("any value")
     }
 
-    fn visit_str<E>(self, text: &str) -> Result<Scalar, E> {
-        Ok(Scalar::Text(text.into()))
+    fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Scalar<'de>, E> {
+        Ok(Scalar::Text(Cow::Borrowed(text)))
+    }
+
+    fn visit_str<E>(self, text: &str) -> Result<Scalar<'de>, E> {
+        Ok(Scalar::Text(Cow::Owned(text.into())))
     }
 
     // Seconds of any plausible year are exact in an f64.
     #[expect(clippy::cast_precision_loss)]
-    fn visit_u64<E>(self, number: u64) -> Result<Scalar, E> {
+    fn visit_u64<E>(self, number: u64) -> Result<Scalar<'de>, E> {
         Ok(Scalar::Number(number as f64))
     }
 
     #[expect(clippy::cast_precision_loss)]
-    fn visit_i64<E>(self, number: i64) -> Result<Scalar, E> {
+    fn visit_i64<E>(self, number: i64) -> Result<Scalar<'de>, E> {
         Ok(Scalar::Number(number as f64))
     }
 
-    fn visit_f64<E>(self, number: f64) -> Result<Scalar, E> {
+    fn visit_f64<E>(self, number: f64) -> Result<Scalar<'de>, E> {
         Ok(Scalar::Number(number))
     }
 
-    fn visit_bool<E>(self, _: bool) -> Result<Scalar, E> {
+    fn visit_bool<E>(self, _: bool) -> Result<Scalar<'de>, E> {
         Ok(Scalar::SomethingElse)
     }
 
-    fn visit_unit<E>(self) -> Result<Scalar, E> {
+    fn visit_unit<E>(self) -> Result<Scalar<'de>, E> {
         Ok(Scalar::SomethingElse)
     }
 
-    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Scalar, A::Error> {
+    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Scalar<'de>, A::Error> {
         while items.next_element::<IgnoredAny>()?.is_some() {}
         Ok(Scalar::SomethingElse)
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Scalar, A::Error> {
+    fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Scalar<'de>, A::Error> {
         while entries.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
         Ok(Scalar::SomethingElse)
     }
@@ -239,7 +244,7 @@ const MAX_EVENT_TYPE: usize = 64;
 
 #[cfg(test)]
 mod tests {
-    use alloc::{format, vec::Vec};
+    use alloc::{format, string::String, vec::Vec};
 
     use proptest::prelude::*;
 

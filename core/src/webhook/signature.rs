@@ -3,9 +3,9 @@
 //! Long, because half of it are its tests.
 
 use alloc::{string::String, vec::Vec};
-use core::{fmt, time::Duration};
+use core::{fmt, iter, time::Duration};
 
-use hmac::{Hmac, KeyInit, Mac};
+use hmac::{Hmac, KeyInit, Mac, digest::CtOutput};
 use sha2::Sha256;
 use thiserror::Error;
 
@@ -97,8 +97,8 @@ impl Verifier {
         headers: &dyn Headers,
         body: &'b [u8],
     ) -> Result<Verified<'b>, Refusal> {
-        self.admit(headers)?;
         let Some(value) = headers.first(SIGNATURE_HEADER) else {
+            self.admit(headers)?;
             return Ok(Verified { body, signed_at: None });
         };
         if self.accept_unsigned && self.secrets.is_empty() {
@@ -116,9 +116,10 @@ impl Verifier {
         // All pairs are tried: which of them fits is nobody's business.
         let mut fits = false;
         for secret in &self.secrets {
-            let mac = message(secret, signature.timestamp, body);
+            let expected = digest(secret, signature.timestamp, body);
             for candidate in signature.candidates() {
-                fits |= mac.clone().verify_slice(&candidate).is_ok();
+                // This comparison takes the same time wherever the two differ.
+                fits |= expected == CtOutput::new(candidate.into());
             }
         }
         if fits { Ok(Verified { body, signed_at: Some(signed_at) }) } else { Err(Refusal::Mismatch) }
@@ -213,7 +214,7 @@ pub enum DeliveryError {
 /// Signs a body as the service does, and returns the value of `X-Abyssale-Signature`: for tests.
 pub fn sign(secret: &SigningSecret, now: Timestamp, body: &[u8]) -> String {
     let secs = alloc::string::ToString::to_string(&now.as_secs());
-    let digest = message(&keyed(secret), &secs, body).finalize().into_bytes();
+    let digest = digest(&keyed(secret), secs.as_bytes(), body).into_bytes();
     let mut value = alloc::format!("t={secs},v1=");
     for byte in digest {
         for nibble in [byte >> 4, byte & 15] {
@@ -226,9 +227,11 @@ pub fn sign(secret: &SigningSecret, now: Timestamp, body: &[u8]) -> String {
 /// A header value taken apart, borrowed as it came.
 struct Signature<'h> {
     /// The digits of `t`, which are signed as they are spelled.
-    timestamp: &'h str,
+    timestamp: &'h [u8],
     secs: u64,
-    pairs: &'h str,
+    /// The first `v1`, and the pairs behind it. The service sends a second one for a day after a rotation only.
+    first: &'h [u8],
+    rest: &'h [u8],
 }
 
 impl<'h> Signature<'h> {
@@ -238,45 +241,75 @@ impl<'h> Signature<'h> {
         if value.len() > MAX_HEADER {
             return None;
         }
-        let pairs = str::from_utf8(value).ok()?;
-        let mut timestamps = values(pairs, "t");
-        let timestamp = timestamps.next()?;
-        let digits = (1..=20).contains(&timestamp.len()) && timestamp.bytes().all(|b| b.is_ascii_digit());
-        // One number, one spelling: the digits are what is signed.
-        let padded = timestamp.len() > 1 && timestamp.starts_with('0');
-        if !digits || padded || timestamps.next().is_some() || values(pairs, "v1").next().is_none() {
-            return None;
+        let (mut timestamp, mut first) = (None, None);
+        let mut pairs = Pairs(value);
+        while let Some((name, value)) = pairs.next() {
+            match name {
+                b"t" if timestamp.is_some() => return None,
+                b"t" => timestamp = Some((value, seconds(value)?)),
+                b"v1" if first.is_none() => first = Some((value, pairs.0)),
+                _ => {}
+            }
         }
-        Some(Self { timestamp, secs: timestamp.parse().ok()?, pairs })
+        let ((timestamp, secs), (first, rest)) = (timestamp?, first?);
+        Some(Self { timestamp, secs, first, rest })
     }
 
     /// The digests of all well-formed `v1`; there are at most as many as the header's limit allows.
     fn candidates(&self) -> impl Iterator<Item = [u8; 32]> {
-        values(self.pairs, "v1").filter_map(digest)
+        let rest = Pairs(self.rest).filter(|(name, _)| *name == b"v1").map(|(_, value)| value);
+        iter::once(self.first).chain(rest).filter_map(hex)
     }
 }
 
-/// The values of `name` in `name=value,…`. Blanks around both are dropped, as the Python client does.
-fn values<'h>(pairs: &'h str, name: &str) -> impl Iterator<Item = &'h str> {
-    let pairs = pairs.split(',').filter_map(|pair| pair.split_once('='));
-    pairs.filter(move |(key, _)| key.trim_ascii() == name).map(|(_, value)| value.trim_ascii())
+/// What is left of `name=value,…`. Blanks around both are dropped, as the Python client does.
+struct Pairs<'h>(&'h [u8]);
+
+impl<'h> Iterator for Pairs<'h> {
+    type Item = (&'h [u8], &'h [u8]);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        while !self.0.is_empty() {
+            let (pair, rest) = split_at(self.0, b',').unwrap_or((self.0, &[]));
+            self.0 = rest;
+            if let Some((name, value)) = split_at(pair, b'=') {
+                return Some((name.trim_ascii(), value.trim_ascii()));
+            }
+        }
+        None
+    }
+}
+
+/// What stands before and behind the first `mark`.
+fn split_at(bytes: &[u8], mark: u8) -> Option<(&[u8], &[u8])> {
+    let at = memchr::memchr(mark, bytes)?;
+    Some((bytes.get(..at)?, bytes.get(at + 1..)?))
+}
+
+/// One number, one spelling: the digits are what is signed.
+fn seconds(digits: &[u8]) -> Option<u64> {
+    if !(1..=MAX_DIGITS).contains(&digits.len()) || (digits.len() > 1 && digits.starts_with(b"0")) {
+        return None;
+    }
+    digits.iter().try_fold(0u64, |secs, digit| {
+        let digit = digit.is_ascii_digit().then(|| u64::from(digit - b'0'))?;
+        secs.checked_mul(10)?.checked_add(digit)
+    })
 }
 
 /// 64 lowercase hexadecimal digits, the only spelling the service uses.
-fn digest(hex: &str) -> Option<[u8; 32]> {
-    let digits = <&[u8; 64]>::try_from(hex.as_bytes()).ok()?;
-    let mut out = [0; 32];
-    for (byte, pair) in out.iter_mut().zip(digits.chunks_exact(2)) {
-        for digit in pair {
-            let nibble = match digit {
-                b'0'..=b'9' => digit - b'0',
-                b'a'..=b'f' => digit - b'a' + 10,
-                _ => return None,
-            };
-            *byte = *byte << 4 | nibble;
-        }
+fn hex(digits: &[u8]) -> Option<[u8; 32]> {
+    let mut nibbles = <[u8; 64]>::try_from(digits).ok()?;
+    let mut fit = true;
+    for digit in &mut nibbles {
+        fit &= matches!(*digit, b'0'..=b'9' | b'a'..=b'f');
+        *digit = digit.wrapping_sub(if *digit < b'a' { b'0' } else { b'a' - 10 });
     }
-    Some(out)
+    let mut out = [0; 32];
+    for (byte, [high, low]) in out.iter_mut().zip(nibbles.as_chunks().0) {
+        *byte = high << 4 | low;
+    }
+    fit.then_some(out)
 }
 
 fn keyed(secret: &SigningSecret) -> Hmac<Sha256> {
@@ -287,13 +320,13 @@ fn keyed(secret: &SigningSecret) -> Hmac<Sha256> {
     }
 }
 
-fn message(secret: &Hmac<Sha256>, timestamp: &str, body: &[u8]) -> Hmac<Sha256> {
+fn digest(secret: &Hmac<Sha256>, timestamp: &[u8], body: &[u8]) -> CtOutput<Hmac<Sha256>> {
     let mut mac = secret.clone();
     mac.update(b"v1:webhook:");
-    mac.update(timestamp.as_bytes());
+    mac.update(timestamp);
     mac.update(b".");
     mac.update(body);
-    mac
+    mac.finalize()
 }
 
 /// The header that carries the signature.
@@ -304,6 +337,9 @@ pub const DELIVERY_ID_HEADER: &str = "x-abyssale-delivery-id";
 
 /// How far a signature's time may be from the present unless set otherwise: that of the official clients.
 pub const DEFAULT_TOLERANCE: Duration = Duration::from_secs(300);
+
+/// As many as the largest number of seconds has.
+const MAX_DIGITS: usize = 20;
 
 /// Room for fourteen signatures; the service sends two at most.
 const MAX_HEADER: usize = 1024;
