@@ -13,7 +13,7 @@ use std::{
 use abyssale_core::http1::Head;
 use abyssale_host::{
     Error,
-    server::{Conversation, ListenerSettings, Place, Places, Step, Tls},
+    server::{Conversation, ListenerSettings, Memory, Place, Places, Step, Tls},
 };
 use tokio::{
     io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _},
@@ -48,9 +48,11 @@ impl Listener {
         let tls = settings.tls.clone().map(|files| Tls::open(files, provider())).transpose()?;
         let (stop, stopping) = watch::channel(());
         let places = Places::new(settings, receiver.counters());
+        let memory = Memory::new(settings);
         let settings = Arc::new(settings.clone());
         let tls = tls.map(|tls| TlsAcceptor::from(tls.config()));
-        let task = tokio::spawn(accept(listener, places, Server { receiver, settings, tls, stopping }));
+        let task =
+            tokio::spawn(accept(listener, places, Server { receiver, settings, memory, tls, stopping }));
         Ok(Self { address, stop, task })
     }
 
@@ -74,6 +76,7 @@ impl Listener {
 struct Server {
     receiver: Receiver,
     settings: Arc<ListenerSettings>,
+    memory: Arc<Memory>,
     tls: Option<TlsAcceptor>,
     /// Closed when the listener shuts down.
     stopping: watch::Receiver<()>,
@@ -145,8 +148,8 @@ async fn converse<S: AsyncRead + AsyncWrite + Unpin>(
     spared: &Notify,
     begun: Instant,
 ) -> io::Result<()> {
-    let Server { receiver, settings, mut stopping, .. } = server;
-    let mut conversation = Conversation::new(settings, receiver.counters(), begun);
+    let Server { receiver, settings, memory, mut stopping, .. } = server;
+    let mut conversation = Conversation::new(settings, receiver.counters(), memory, begun);
     let mut buffer = vec![0; READ];
     let mut shutting_down = false;
     let admit = |head: &Head| receiver.admit(&head.method, &head.target, &head.headers);

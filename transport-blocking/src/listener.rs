@@ -15,7 +15,7 @@ use std::{
 use abyssale_core::http1::Head;
 use abyssale_host::{
     Error,
-    server::{Conversation, End, ListenerSettings, Phase, Place, Places, Step, Tls},
+    server::{Conversation, End, ListenerSettings, Memory, Phase, Place, Places, Step, Tls},
 };
 use rustls::ServerConfig;
 
@@ -40,6 +40,7 @@ pub struct Listener {
 struct Shared {
     receiver: Receiver,
     settings: Arc<ListenerSettings>,
+    memory: Arc<Memory>,
     tls: Option<Arc<ServerConfig>>,
     places: Arc<Places>,
     closing: AtomicBool,
@@ -68,6 +69,7 @@ impl Listener {
             places: Places::new(settings, receiver.counters()),
             receiver,
             settings: Arc::new(settings.clone()),
+            memory: Memory::new(settings),
             tls: tls.map(|tls| tls.config()),
             closing: AtomicBool::new(false),
             accepting: AtomicBool::new(true),
@@ -176,8 +178,8 @@ fn serve(shared: &Shared, accepted: Accepted) -> io::Result<()> {
     let Accepted { stream, mut place } = accepted;
     stream.set_nodelay(true)?;
     let receiver = &shared.receiver;
-    let (settings, counters) = (Arc::clone(&shared.settings), receiver.counters());
-    let mut conversation = Conversation::new(settings, counters, Instant::now());
+    let (settings, memory) = (Arc::clone(&shared.settings), Arc::clone(&shared.memory));
+    let mut conversation = Conversation::new(settings, receiver.counters(), memory, Instant::now());
     let mut wire = Wire::new(stream, shared.tls.as_ref())?;
     let mut buffer = vec![0; READ];
     let admit = |head: &Head| receiver.admit(&head.method, &head.target, &head.headers);

@@ -58,7 +58,7 @@ counters! {
     too_large,
     /// Answered 415.
     encoded,
-    /// Answered 429: no room to keep the event.
+    /// Answered 429: no room to keep the event, or for a body that is large.
     no_room,
     /// Answered 503: shutting down, or not saved.
     unavailable,

@@ -141,7 +141,7 @@ pub struct Delivery {
 /// | 411 | a request that says nothing about a body (by a listener) | |
 /// | 413 | a body of more than 1 MiB | it comes again, in vain |
 /// | 415 | a body that is encoded | it comes again, in vain |
-/// | 429 | an event for which there is no room, or whom a handler puts off | it comes again |
+/// | 429 | an event for which there is no room, which a handler puts off, or (by a listener) too much at once | it comes again |
 /// | 431 | a head that is too long (by a listener) | |
 /// | 503 | anything while we shut down, or what could not be saved | it comes again |
 ///
@@ -175,7 +175,7 @@ pub enum Reply {
     /// 415: the body is compressed; its signature is over other bytes than would be read.
     #[error("the delivery has a content encoding")]
     UnsupportedEncoding,
-    /// 429: there is no room to keep it; it may come again.
+    /// 429: there is no room to keep it, or to read it; it may come again.
     #[error("there is no room for another event")]
     NoRoom,
     /// 503: we are shutting down, or it could not be saved; it may come again.

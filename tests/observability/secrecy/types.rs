@@ -16,7 +16,7 @@ use abyssale_core::{
 };
 use abyssale_host::{
     Callback, CallbackSettings, Settings,
-    server::{Conversation, ListenerSettings, Step},
+    server::{Conversation, ListenerSettings, Memory, Step},
 };
 
 use crate::{
@@ -201,7 +201,9 @@ fn a_listeners_conversation_shows_nothing_of_what_is_said() {
     let head_ends = bytes.find("\r\n\r\n").unwrap() + 4;
     for end in [60, head_ends, head_ends + 20, bytes.len()] {
         let now = Instant::now();
-        let mut conversation = Conversation::new(Arc::new(ListenerSettings::default()), Arc::default(), now);
+        let settings = ListenerSettings::default();
+        let memory = Memory::new(&settings);
+        let mut conversation = Conversation::new(Arc::new(settings), Arc::default(), memory, now);
         let _ = conversation.next(now, |_| Ok(()));
         conversation.received(bytes.get(..end).unwrap().as_bytes());
         hunt.hear_debug("Conversation", &conversation);

@@ -22,13 +22,14 @@ use abyssale_core::{
     webhook::{MAX_DELIVERY, Reply},
 };
 
-use super::{ListenerSettings, Phase};
+use super::{ListenerSettings, Memory, Phase, memory::Share};
 use crate::Counters;
 
 /// One connection's conversation. Tell it what came of each [`Step`], then ask for the next.
 pub struct Conversation {
     settings: Arc<ListenerSettings>,
     counters: Arc<Counters>,
+    memory: Arc<Memory>,
     state: State,
     /// What has been read and not looked at: at most what is read at a time.
     unread: Vec<u8>,
@@ -69,6 +70,8 @@ pub struct Request {
     pub head: Head,
     /// Its body, taken out of its framing.
     pub body: Vec<u8>,
+    /// As long as there is the body, it counts.
+    _share: Share,
 }
 
 /// No more of what was read than how much it is.
@@ -77,7 +80,7 @@ impl fmt::Debug for Request {
         f.debug_struct("Request")
             .field("head", &self.head)
             .field("body", &format_args!("({} bytes)", self.body.len()))
-            .finish()
+            .finish_non_exhaustive()
     }
 }
 
@@ -97,7 +100,7 @@ impl fmt::Debug for Conversation {
 enum State {
     Idle { until: Instant },
     Head { reader: HeadReader, until: Instant },
-    Body { head: Head, reader: BodyReader, until: Instant },
+    Body { head: Head, reader: BodyReader, share: Share, until: Instant },
     Handling { keep: bool },
     Finishing,
     Lingering { until: Instant, left: usize },
@@ -105,11 +108,16 @@ enum State {
 }
 
 impl Conversation {
-    /// A connection that has just been made; a handshake of TLS counts from then on, too.
-    pub fn new(settings: Arc<ListenerSettings>, counters: Arc<Counters>, now: Instant) -> Self {
+    /// A connection that has just been made; a handshake of TLS counts from then on, too. `memory` is the listener's.
+    pub fn new(
+        settings: Arc<ListenerSettings>,
+        counters: Arc<Counters>,
+        memory: Arc<Memory>,
+        now: Instant,
+    ) -> Self {
         let state = head(&settings, now);
         let (unread, out) = (Vec::new(), Vec::new());
-        Self { settings, counters, state, unread, ended: false, shutting_down: false, out, served: 0 }
+        Self { settings, counters, memory, state, unread, ended: false, shutting_down: false, out, served: 0 }
     }
 
     /// These bytes have come. To be told only after a [`Step::Read`], and never more than one buffer of them.
@@ -180,18 +188,19 @@ impl Conversation {
                         }
                     }
                 },
-                State::Body { head, reader, until } => match reader.feed(&self.unread) {
+                State::Body { head, reader, share, until } => match reader.feed(&self.unread) {
                     Err(Malformed::BodyTooLarge) => self.turn_down(&Reply::TooLarge),
                     Err(malformed) => self.refuse(malformed),
+                    Ok(_) if !share.grow(reader.body().len()) => self.turn_down(&Reply::NoRoom),
                     Ok(used) if reader.is_done() => {
                         self.unread.drain(..used);
                         let keep = head.keeps_alive;
-                        let State::Body { head, reader, .. } =
+                        let State::Body { head, reader, share, .. } =
                             mem::replace(&mut self.state, State::Handling { keep })
                         else {
                             return Step::Close;
                         };
-                        return Step::Handle(Request { head, body: reader.into_body() });
+                        return Step::Handle(Request { head, body: reader.into_body(), _share: share });
                     }
                     Ok(_) => {
                         self.unread.clear();
@@ -253,7 +262,8 @@ impl Conversation {
                     self.out.extend_from_slice(b"HTTP/1.1 100 Continue\r\n\r\n");
                 }
                 let until = later(now, self.settings.body_timeout);
-                self.state = State::Body { head, reader, until };
+                let share = Share::none_of(&self.memory);
+                self.state = State::Body { head, reader, share, until };
             }
         }
     }

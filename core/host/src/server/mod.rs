@@ -10,12 +10,14 @@
 //! Nothing here reads or writes a socket, so both transports answer alike, and tests and fuzzers need no network.
 
 mod conversation;
+mod memory;
 mod places;
 mod settings;
 mod tls;
 
 pub use self::{
     conversation::{Conversation, Request, Step},
+    memory::Memory,
     places::{End, Phase, Place, Places},
     settings::ListenerSettings,
     tls::{Tls, TlsFiles},

@@ -19,11 +19,14 @@ pub struct ListenerSettings {
     pub head_fields: usize,
     /// The longest body, in bytes: 1 MiB, which is also the most that can be set. One more is 413.
     pub body_bytes: usize,
+    /// The most memory that bodies of more than 64 KiB may take together, in bytes: 32 MiB. One that finds no room in it
+    /// is answered 429. Smaller ones, as deliveries are, always find room.
+    pub body_memory: usize,
     /// The most connections at once, and in the blocking transport the most threads: 256. Beyond, whoever has been
     /// sending the same request for longest makes room.
     ///
-    /// It is well below the usual limit on descriptors, which the program needs for its own calls too. Times
-    /// [`body_bytes`](Self::body_bytes) it is the most memory that requests can take.
+    /// It is well below the usual limit on descriptors, which the program needs for its own calls too. Each takes
+    /// 100 KiB at the most, and what is above that in all of them together [`body_memory`](Self::body_memory).
     pub connections: usize,
     /// The most connections at once from one IPv4 address or one IPv6 network of 64 bits: 64. Behind a proxy, which is
     /// one address, set it as high as [`connections`](Self::connections).
@@ -51,6 +54,7 @@ impl Default for ListenerSettings {
             head_bytes: 16 << 10,
             head_fields: 64,
             body_bytes: MAX_DELIVERY,
+            body_memory: 32 << 20,
             connections: 256,
             connections_per_address: 64,
             requests_per_connection: 1000,

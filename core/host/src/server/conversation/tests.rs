@@ -31,7 +31,8 @@ impl Talk {
         let mut settings = ListenerSettings::default();
         change(&mut settings);
         let (now, counters) = (Instant::now(), Arc::<Counters>::default());
-        let conversation = Conversation::new(Arc::new(settings), Arc::clone(&counters), now);
+        let memory = Memory::new(&settings);
+        let conversation = Conversation::new(Arc::new(settings), Arc::clone(&counters), memory, now);
         let (said, handled, reply, admit) = (String::new(), Vec::new(), Reply::Acknowledged, Ok(()));
         Self { conversation, counters, now, said, handled, reply, admit, finished: false }
     }
@@ -204,6 +205,30 @@ fn limits_are_the_operators() {
 
     let mut patient = Talk::with(|settings| settings.head_timeout = Duration::MAX);
     assert!(matches!(patient.rest(), Rest::Waits(secs) if secs > 1_000_000));
+}
+
+#[test]
+fn large_bodies_share_what_memory_there_is_and_small_ones_need_none_of_it() {
+    let sized = |size: usize| {
+        format!("POST /a HTTP/1.1\r\nHost: h\r\nContent-Length: {size}\r\n\r\n{}", "x".repeat(size))
+    };
+    let large = 70_000;
+    let mut talk = Talk::with(|settings| settings.body_memory = 2 * large);
+    assert_eq!(talk.send(sized(large)), Rest::Waits(30));
+    // It is being handled, and counts for as long.
+    assert_eq!(talk.send(sized(64 << 10)), Rest::Waits(30));
+    talk.send(sized(large));
+    assert_eq!(talk.statuses(), ["200", "200", "429"]);
+    assert!(talk.says_close() && talk.counters.read().no_room == 1);
+
+    let mut talk = Talk::with(|settings| settings.body_memory = 2 * large);
+    for _ in 0..3 {
+        assert_eq!(talk.send(sized(large)), Rest::Waits(30));
+        talk.handled.clear();
+    }
+    let chunked = format!("{:x}\r\n{}\r\n0\r\n\r\n", large + 1, "x".repeat(large + 1));
+    talk.send(format!("POST /a HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n{chunked}"));
+    assert_eq!(talk.statuses(), ["200", "200", "200", "429"]);
 }
 
 #[test]
