@@ -7,6 +7,7 @@
 #![allow(clippy::print_stdout, reason = "it is what a benchmark is for")]
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a benchmark that panics has failed")]
 
+mod child;
 mod memory;
 mod server;
 mod table;
@@ -26,8 +27,7 @@ fn main() {
     let mut arguments = env::args().skip(1).filter(|argument| argument != "--bench");
     match arguments.next().as_deref() {
         Some(server::NAME) => server::run(&arguments.next().unwrap()),
-        Some("download") => download(&arguments.next().unwrap(), arguments.collect()),
-        Some("unpack") => unpack(&arguments.next().unwrap(), &arguments.next().unwrap()),
+        Some(child::NAME) => child::run(&arguments.collect::<Vec<_>>()),
         _ => compare(),
     }
 }
@@ -74,14 +74,8 @@ fn downloads(folder: &Path, rounds: usize) {
     for transport in ["blocking", "async"] {
         let (url, target) = (&url, &target);
         columns.push(Column::new(transport, move || {
-            let child = Command::new(env::current_exe().unwrap())
-                .args(["download", transport, url])
-                .arg(target)
-                .stdout(Stdio::piped())
-                .output()
-                .unwrap();
-            assert!(child.status.success());
-            let kib: u64 = String::from_utf8(child.stdout).unwrap().trim().parse().unwrap();
+            let kib =
+                child::grows_by(&["download".as_ref(), transport.as_ref(), url.as_ref(), target.as_os_str()]);
             assert_eq!(fs::metadata(target).unwrap().len(), bytes);
             Some(kib)
         }));
@@ -125,15 +119,7 @@ fn unpacking(name: &str, archive: &Path, folder: &Path, rounds: usize) {
             run(Command::new("bsdtar").arg("-xf").arg(archive).arg("-C").arg(&out))
         }),
         Column::new("unpack", || {
-            let child = Command::new(env::current_exe().unwrap())
-                .arg("unpack")
-                .arg(archive)
-                .arg(out())
-                .stdout(Stdio::piped())
-                .output()
-                .unwrap();
-            assert!(child.status.success());
-            Some(String::from_utf8(child.stdout).unwrap().trim().parse().unwrap())
+            Some(child::grows_by(&["unpack".as_ref(), archive.as_os_str(), out().as_os_str()]))
         }),
     ];
     let between = || {
@@ -147,40 +133,6 @@ fn run(command: &mut Command) -> Option<u64> {
         Ok(status) if status.success() => None,
         other => panic!("{command:?}: {other:?}"),
     }
-}
-
-/// Downloads once, and prints by how many KiB the resident memory has grown at most.
-fn download(transport: &str, arguments: Vec<String>) {
-    let [url, target] = <[String; 2]>::try_from(arguments).unwrap();
-    let base = url.rsplit_once('/').unwrap().0.to_owned();
-    let event = serde_json::from_value(serde_json::json!({
-        "export_id": "54e62358-2656-455c-afd7-66d5ed3dd581",
-        "archive_url": url,
-    }))
-    .unwrap();
-    let key = abyssale_core::ApiKey::new("none").unwrap();
-    let before = memory::resident();
-    if transport == "blocking" {
-        let client = abyssale_blocking::Client::builder().api_key(key).base_url(base).build().unwrap();
-        client.download(&event, &target).unwrap();
-    } else {
-        let runtime =
-            tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
-        let client = abyssale_async::Client::builder().api_key(key).base_url(base).build().unwrap();
-        runtime.block_on(client.download(&event, &target)).unwrap();
-    }
-    println!("{}", memory::peak().saturating_sub(before));
-}
-
-fn unpack(archive: &str, folder: &str) {
-    use abyssale_host::{
-        Progress,
-        unpack::{Limits, unpack},
-    };
-    let before = memory::resident();
-    let mut ignore = |_: Progress<'_>| {};
-    unpack(archive.as_ref(), folder.as_ref(), Limits::default(), 0, &mut ignore).unwrap();
-    println!("{}", memory::peak().saturating_sub(before));
 }
 
 /// How long something takes.
