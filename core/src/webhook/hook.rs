@@ -269,6 +269,7 @@ mod tests {
         let claimed = ("x-abyssale-signature", "t=1,v1=2");
         assert_eq!(status(&[claimed, ("content-length", "1048577")], b""), 413);
         assert_eq!(status(&[claimed], &vec![b' '; MAX_DELIVERY + 1]), 413);
+        assert_eq!(status(&[claimed, ("content-length", "1048576")], &vec![b' '; MAX_DELIVERY]), 401);
         assert_eq!(status(&[("content-length", "1048577")], b""), 401, "before anybody reads so much");
         assert_eq!(status(&[("content-encoding", "gzip")], BODY), 415);
     }
@@ -292,6 +293,17 @@ mod tests {
         let rows = include_str!("hook.rs").lines().filter_map(|line| line.strip_prefix("/// | "));
         let table: Vec<u16> = rows.filter_map(|row| row.split(' ').next()?.parse().ok()).collect();
         assert_eq!(table, expected);
+    }
+
+    #[test]
+    fn secrets_can_be_replaced() {
+        let [old, new] = ["whsec_a", "whsec_b"].map(|secret| SigningSecret::new(secret).unwrap());
+        let mut hook = Hook::new(Verifier::new([old])).token(None);
+        let headers = [("x-abyssale-signature", sign(&new, NOW, BODY))];
+        let refused = Reply::Unauthorized(Refusal::Mismatch);
+        assert_eq!(hook.receive(NOW, "POST", "/", &headers, BODY), Err(refused));
+        hook.set_secrets([new]);
+        assert_eq!(hook.receive(NOW, "POST", "/", &headers, BODY).unwrap().signed_at, Some(NOW));
     }
 
     #[test]
