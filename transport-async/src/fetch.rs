@@ -128,8 +128,8 @@ pub(crate) async fn ask(
             Step::Receive(receive) => return Ok((receive, body)),
             Step::Refused { is_gone } => {
                 let body = read_bounded(body, deadline).await;
-                let response = http::Response::from_parts(parts, body).into();
-                return Err(NotBegun::Refused { is_gone, response });
+                let response = http::Response::from_parts(parts, body);
+                return Err(NotBegun::Refused { is_gone, response: transfer.refused(response.into()) });
             }
             Step::Failed(error) => return Err(NotBegun::Failed(error)),
             // The next connection is another one, so what is left of this body need not be read.

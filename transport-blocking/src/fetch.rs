@@ -108,7 +108,7 @@ fn attempt<S: Store>(
                     store.discard();
                 }
                 let response = http::Response::from_parts(parts, read_bounded(body));
-                return Err(NotFetched::Refused(response.into()));
+                return Err(NotFetched::Refused(transfer.refused(response.into())));
             }
             Step::Failed(error) => return Err(store.give_up(error).into()),
             // The next connection is another one, so what is left of this body need not be read.

@@ -19,7 +19,7 @@ mod stream;
 #[cfg(test)]
 mod tests;
 
-use alloc::{boxed::Box, format, string::String};
+use alloc::{borrow::Cow, boxed::Box, format, string::String};
 
 use thiserror::Error;
 
@@ -29,7 +29,7 @@ use crate::{
     archive::{self, ArchiveUrlError, NotAnArchive},
     conceal::conceal_query,
     excerpt::excerpt,
-    http::{Headers, Request, Url},
+    http::{Headers, Request, Response, Url},
     request,
 };
 
@@ -72,8 +72,7 @@ pub enum Step {
     Again,
     /// The body is the archive, or the rest of it.
     Receive(Receive),
-    /// It is not a yes. Status, headers and body are for the job to judge
-    /// ([`Input::Response`](crate::Input::Response)).
+    /// It is not a yes. It is for the job to judge, as [`Transfer::refused`] leaves it.
     Refused {
         /// Whether the archive is not there any more, so that what was begun of it is of no use either.
         is_gone: bool,
@@ -180,6 +179,18 @@ impl Transfer {
             part: Some(part.clone()),
             source: self.url.clone(),
         })
+    }
+
+    /// An answer that was [refused](Step::Refused), for the job ([`NotFetched::Refused`](crate::export::NotFetched::Refused)).
+    ///
+    /// The address it came from may be signed, it may repeat that address, and the job keeps some of it: so what stands
+    /// behind the address's path is taken out of the body.
+    #[must_use]
+    pub fn refused(&self, mut answer: Response) -> Response {
+        if let Cow::Owned(concealed) = conceal_query(&answer.body, self.url.query().unwrap_or_default()) {
+            answer.body = concealed;
+        }
+        answer
     }
 
     fn redirected(&mut self, headers: &dyn Headers) -> Step {

@@ -259,6 +259,19 @@ proptest! {
 }
 
 #[test]
+fn a_refusal_may_repeat_where_a_redirect_led_and_the_job_does_not_hear_of_it() {
+    let mut transfer = new();
+    let location = [("location", "https://store.h/a.zip?expires=12345678&sig=hunter2hunter2hunter2")];
+    assert_eq!(transfer.handle_head(307, &location), Step::Again);
+    assert_eq!(transfer.handle_head(400, &()), Step::Refused { is_gone: false });
+    let answer = |body: &str| Response { status: 400, headers: Vec::new(), body: body.as_bytes().to_vec() };
+    let repeated = answer("<Error>expires=12345678&amp;sig=hunter2hunter2hunter2 is no signature</Error>");
+    let concealed = answer("<Error>expires=…&amp;sig=… is no signature</Error>");
+    assert!(transfer.refused(repeated) == concealed);
+    assert!(transfer.refused(answer("no")) == answer("no"));
+}
+
+#[test]
 fn a_page_instead_of_an_archive_may_repeat_its_address_and_the_error_does_not() {
     let url: Url = "https://h/a.zip?expires=12345678&sig=hunter2hunter2hunter2".parse().unwrap();
     let mut transfer = Transfer::new(url, ArchivePolicy::default(), "https://api.h".parse().unwrap());

@@ -85,7 +85,7 @@ pub struct CallError {
 /// What a download came to, when it did not come to an archive.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum NotFetched {
-    /// The answer was not a 2xx ([`Step::Refused`](crate::download::Step::Refused)).
+    /// The answer was not a 2xx: what [`Transfer::refused`](crate::download::Transfer::refused) has left of it.
     Refused(Response),
     /// It did not begin, broke off, is no archive, or cannot be stored.
     Failed(DownloadError),

@@ -9,7 +9,7 @@ use std::{
 use abyssale_core::{
     CallId, Config, MAX_ANSWER, Output, Report, Sent, Timestamp,
     download::{Receive, Step, Transfer, TransferError},
-    export::CallError,
+    export::{CallError, NotFetched},
     http::{Request, Scheme},
     http1::ResponseReader,
 };
@@ -254,6 +254,12 @@ impl Attempt {
     }
 
     fn answered(&mut self) -> Option<Report> {
-        Some(Report::of_call(self.call, Ok(self.reader.take_response()?)))
+        let answer = self.reader.take_response()?;
+        Some(match &self.kind {
+            Kind::Call { .. } => Report::of_call(self.call, Ok(answer)),
+            Kind::Download { transfer, .. } => {
+                Report::of_download(self.call, Err(NotFetched::Refused(transfer.refused(answer))))
+            }
+        })
     }
 }
