@@ -227,7 +227,7 @@ impl Transfer {
             return self.start_over();
         }
         let total = part.total().or(total);
-        // A part that says nothing of the whole cannot reach beyond what was said of it before.
+        // No part reaches beyond the whole, whoever has said how long that is.
         if total.is_some_and(|total| last >= total) {
             return self.start_over();
         }
@@ -332,8 +332,7 @@ fn content_range(value: &[u8]) -> Option<Range> {
     let (first, last) = range.split_once('-')?;
     let (first, last) = (number(first.as_bytes())?, number(last.as_bytes())?);
     let total = if total == "*" { None } else { Some(number(total.as_bytes())?) };
-    let sound = unit.eq_ignore_ascii_case("bytes") && first <= last && total.is_none_or(|total| last < total);
-    sound.then_some(Range { first, last, total })
+    (unit.eq_ignore_ascii_case("bytes") && first <= last).then_some(Range { first, last, total })
 }
 
 fn number(value: &[u8]) -> Option<u64> {

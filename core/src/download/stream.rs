@@ -198,6 +198,7 @@ mod tests {
         let from = usize::try_from(receive.from).unwrap();
         for piece in of.get(from..).unwrap().get(..count.min(of.len() - from)).unwrap().chunks(size) {
             out.extend_from_slice(&stream.take(&receive, piece)?);
+            assert_eq!(stream.passed(), out.len() as u64);
         }
         stream.finish(&receive)
     }
@@ -211,6 +212,9 @@ mod tests {
             assert!(error.to_string().contains("<htm"), "{error}");
             assert!(out.is_empty() && !error.is_interruption());
         }
+        let (mut stream, mut out) = (Stream::new(), Vec::new());
+        let _ = attempt(&mut stream, &mut out, &archive(1), None, 4, 4).unwrap_err();
+        assert_eq!(out, b"PK\x03\x04", "and no longer");
         let (mut stream, mut out) = (Stream::new(), Vec::new());
         let error = attempt(&mut stream, &mut out, b"PK", None, 2, 2).unwrap_err();
         assert!(matches!(error, TransferError::NotAnArchive(_)), "{error:?}");
@@ -252,7 +256,7 @@ mod tests {
         whole.resize(whole.len() + usize::from(u16::MAX), b' ');
         for size in [1000, 65_557, 100_000] {
             let (mut stream, mut out) = (Stream::new(), Vec::new());
-            let padded = [whole.get(..4).unwrap(), &vec![0; 200_000][..], whole.get(4..).unwrap()].concat();
+            let padded = [whole.get(..4).unwrap(), &vec![0; 1_000_000][..], whole.get(4..).unwrap()].concat();
             let len = attempt(&mut stream, &mut out, &padded, None, usize::MAX, size);
             assert_eq!((len, out == padded), (Ok(padded.len() as u64), true));
             assert!(stream.tail.capacity() <= 4 * TAIL_LEN, "{}", stream.tail.capacity());

@@ -121,7 +121,7 @@ fn a_date_that_has_settled_serves_as_a_validator() {
 #[test]
 fn only_what_was_begun_here_is_gone_on_with() {
     let known = || part(&[("etag", "\"a\""), ("content-length", "1000")]);
-    assert_eq!(new().resume(known(), 0).resumes_from(), 0);
+    assert_eq!(field(&new().resume(known(), 0), "range"), None);
     assert_eq!(new().resume(known(), 1001).resumes_from(), 0);
     assert_eq!(new().resume(known(), 999).resumes_from(), 999);
     assert!(new().resume(known(), 1000).nothing_left().is_some_and(|rest| rest.from == 1000));
@@ -255,6 +255,18 @@ proptest! {
             prop_assert!(transfer.request().url().as_str().starts_with("https://"));
         }
         prop_assert!(again <= 6);
+    }
+}
+
+#[test]
+fn another_attempt_begins_where_the_event_says_and_may_be_led_elsewhere_as_often() {
+    let mut transfer = new();
+    for attempt in 0..3 {
+        assert_eq!(transfer.request().url().as_str(), ADDRESS);
+        for _ in 0..5 {
+            assert_eq!(transfer.handle_head(307, &[("location", "/b.zip")]), Step::Again, "{attempt}");
+        }
+        transfer = transfer.resume(part(&[("etag", "\"a\"")]), 400);
     }
 }
 
