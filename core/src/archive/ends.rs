@@ -115,6 +115,19 @@ mod tests {
     }
 
     #[test]
+    fn the_end_record_is_found_before_the_longest_comment_there_may_be() {
+        let comment = u16::MAX;
+        let mut commented = archive(100, 0, 100);
+        let at = commented.len() - 2;
+        commented.splice(at.., comment.to_le_bytes());
+        commented.resize(commented.len() + usize::from(comment), b' ');
+        let len = commented.len() as u64;
+        let tail = |count: usize| commented.get(commented.len() - count..).unwrap();
+        assert_eq!(check_ends(&commented, tail(TAIL_LEN), len), Ok(()));
+        assert_eq!(check_ends(&commented, tail(TAIL_LEN - 1), len), Err(NotAnArchive::NoEnd));
+    }
+
+    #[test]
     fn a_piece_that_is_missing_from_the_middle_is_missed() {
         assert_eq!(check(&archive(100, 40, 60)), Ok(()));
         assert_eq!(check(&archive(99, 40, 60)), Err(NotAnArchive::Incomplete));

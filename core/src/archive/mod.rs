@@ -162,7 +162,7 @@ fn shown(url: &str) -> Box<str> {
 
 #[cfg(test)]
 mod tests {
-    use alloc::string::ToString;
+    use alloc::{string::ToString, vec};
 
     use super::*;
 
@@ -174,6 +174,16 @@ mod tests {
     const HOME: &str = "http://127.0.0.1:8080";
     const STRICT: ArchivePolicy =
         ArchivePolicy { allow_http: false, allow_private: false, only_allowed: false, allowed: Vec::new() };
+
+    #[test]
+    fn a_status_says_whether_it_is_worth_coming_again() {
+        for status in 100..=999 {
+            assert!(!(may_pass(status) && is_gone(status)), "{status}");
+        }
+        let all = |holds: fn(u16) -> bool| (100..500).filter(|status| holds(*status)).collect::<Vec<_>>();
+        assert_eq!((all(may_pass), all(is_gone)), (vec![408, 425, 429], vec![403, 404, 410]));
+        assert!((500..600).all(may_pass) && !may_pass(600));
+    }
 
     #[test]
     fn an_archive_is_fetched_over_https_from_the_public_internet() {
