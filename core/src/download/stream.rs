@@ -259,6 +259,7 @@ mod tests {
             let padded = [whole.get(..4).unwrap(), &vec![0; 1_000_000][..], whole.get(4..).unwrap()].concat();
             let len = attempt(&mut stream, &mut out, &padded, None, usize::MAX, size);
             assert_eq!((len, out == padded), (Ok(padded.len() as u64), true));
+            assert!(stream.tail.len() <= 2 * TAIL_LEN, "{}", stream.tail.len());
             assert!(stream.tail.capacity() <= 4 * TAIL_LEN, "{}", stream.tail.capacity());
         }
     }
