@@ -2,7 +2,7 @@
 //!
 //! Everything is written into a temporary folder beside the target, which takes the target's name
 //! once all of it is there and every checksum has fitted. So a folder is whole or not there at all,
-//! and no entry can land anywhere else.
+//! and no entry can land anywhere else. It is not flushed to the disk, as the archive was: after a power cut, unpack again.
 
 mod kind;
 mod name;
@@ -79,17 +79,20 @@ pub fn unpack(
         _ => Path::new("."),
     };
     fs::create_dir_all(parent).map_err(|source| UnpackError::storage(parent, source))?;
-    let staging = tempfile::Builder::new()
+    // Nobody else may look into it. What is made in there is for whom the user's files are for.
+    let hidden = tempfile::Builder::new()
         .prefix(".unpacking-")
         .tempdir_in(parent)
         .map_err(|source| UnpackError::storage(parent, source))?;
+    let staging = hidden.path().join("unpacked");
     // What is kept is allocated before the first entry is opened. Between the large pieces that a decompressor takes for
     // each entry and gives back, it would leave holes that none of them fits in again: 20 KiB an entry.
     let mut folders = Folders::default();
+    folders.make(&staging)?;
     for planned in &planned {
-        let staged = staging.path().join(&planned.path);
+        let staged = staging.join(&planned.path);
         let needed = if planned.is_folder { Some(staged.as_path()) } else { staged.parent() };
-        folders.make(needed.unwrap_or(staging.path()))?;
+        folders.make(needed.unwrap_or(&staging))?;
     }
     let paths: Vec<_> = planned.iter().map(|planned| folder.join(&planned.path)).collect();
     let (of, mut entries) = (planned.len(), Vec::with_capacity(planned.len()));
@@ -99,7 +102,7 @@ pub fn unpack(
         if planned.is_folder {
             continue;
         }
-        let staged = staging.path().join(&planned.path);
+        let staged = staging.join(&planned.path);
         let mut packed = zip.by_index(index).map_err(UnpackError::archive)?;
         let written = write_entry(&mut packed, &staged, planned.room.min(left), &mut buffer)?;
         left -= written.bytes;
@@ -108,7 +111,7 @@ pub fn unpack(
         observer.observe(Progress::Unpacked { entry: &entry, number: index + 1, of });
         entries.push(entry);
     }
-    publish(staging, folder)?;
+    publish(&staging, folder)?;
     let found = entries.len();
     if found < asked_for {
         observer.observe(Progress::PartialArchive { asked_for, found });
@@ -193,30 +196,13 @@ fn check_target(folder: &Path) -> Result<(), UnpackError> {
 }
 
 /// Gives the staged folder its name, in one step.
-fn publish(staging: tempfile::TempDir, folder: &Path) -> Result<(), UnpackError> {
+fn publish(staging: &Path, folder: &Path) -> Result<(), UnpackError> {
     let storage = |source| UnpackError::storage(folder, source);
     match fs::remove_dir(folder) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(storage(error)),
         _ => {}
     }
-    open_to_others(staging.path()).map_err(storage)?;
-    fs::rename(staging.path(), folder).map_err(storage)?;
-    // Its content has moved, so there is nothing left to remove.
-    let _moved = staging.keep();
-    Ok(())
-}
-
-/// Temporary folders are their owner's alone; the result is like any folder of the user's.
-#[cfg(unix)]
-fn open_to_others(folder: &Path) -> io::Result<()> {
-    use std::os::unix::fs::PermissionsExt as _;
-    fs::set_permissions(folder, fs::Permissions::from_mode(0o755))
-}
-
-#[cfg(not(unix))]
-#[expect(clippy::unnecessary_wraps, reason = "the signature of the other one")]
-fn open_to_others(_: &Path) -> io::Result<()> {
-    Ok(())
+    fs::rename(staging, folder).map_err(storage)
 }
 
 /// An archive cannot be unpacked.

@@ -70,6 +70,17 @@ fn what_was_packed_is_unpacked_and_reported() {
     assert_eq!(room.left_behind(), ["out"]);
 }
 
+#[cfg(unix)]
+#[test]
+fn the_folder_is_for_whom_the_users_folders_are_for() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let room = Room::new();
+    room.unpack(&room.archive(&[("b/c.txt", b"c")]), Limits::default()).unwrap();
+    let mode = |path: &str| fs::metadata(room.0.path().join(path)).unwrap().permissions().mode();
+    fs::create_dir(room.0.path().join("own")).unwrap();
+    assert_eq!([mode("out"), mode("out/b")], [mode("own"); 2]);
+}
+
 #[test]
 fn a_folder_with_files_in_it_is_left_alone() {
     let room = Room::new();
