@@ -26,7 +26,7 @@ pub struct ListenerSettings {
     /// sending the same request for longest makes room.
     ///
     /// It is well below the usual limit on descriptors, which the program needs for its own calls too. Each takes
-    /// 100 KiB at the most, and what is above that in all of them together [`body_memory`](Self::body_memory).
+    /// 200 KiB at the most, TLS included, and what is above that in all of them together [`body_memory`](Self::body_memory).
     pub connections: usize,
     /// The most connections at once from one IPv4 address or one IPv6 network of 64 bits: 64. Behind a proxy, which is
     /// one address, set it as high as [`connections`](Self::connections).
