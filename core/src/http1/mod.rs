@@ -65,7 +65,16 @@ impl Lines {
     /// Takes bytes. Once an empty line has come, returns it all.
     fn feed(&mut self, bytes: &[u8], limit: usize) -> Result<Option<HeadAndRest>, NotLines> {
         self.bytes.extend_from_slice(bytes);
-        while let Some(&byte) = self.bytes.get(self.seen) {
+        while self.seen < self.bytes.len() {
+            if !self.is_behind_return() {
+                // Up to the next of these two there is nothing to look at.
+                let rest = self.bytes.get(self.seen..self.bytes.len().min(limit)).unwrap_or_default();
+                self.seen += memchr::memchr2(b'\r', b'\n', rest).unwrap_or(rest.len());
+                if self.seen >= limit {
+                    return Err(NotLines::TooLong);
+                }
+            }
+            let Some(&byte) = self.bytes.get(self.seen) else { break };
             let before = self.bytes.get(..self.seen).unwrap_or_default();
             // A bare line feed would end a line for a lenient reader, and a bare carriage return might.
             if (byte == b'\n') != before.ends_with(b"\r") {
@@ -77,10 +86,14 @@ impl Lines {
                 self.seen = 0;
                 return Ok(Some((core::mem::take(&mut self.bytes), behind)));
             }
-            if self.seen == limit {
+            if self.seen >= limit {
                 return Err(NotLines::TooLong);
             }
         }
         Ok(None)
+    }
+
+    fn is_behind_return(&self) -> bool {
+        self.bytes.get(..self.seen).unwrap_or_default().ends_with(b"\r")
     }
 }
