@@ -2,7 +2,7 @@
 //! share.
 
 use std::{
-    future::{pending, ready},
+    future::ready,
     io,
     net::SocketAddr,
     pin::pin,
@@ -148,9 +148,15 @@ async fn converse<S: AsyncRead + AsyncWrite + Unpin>(
     spared: &Notify,
     begun: Instant,
 ) -> io::Result<()> {
-    let Server { receiver, settings, memory, mut stopping, .. } = server;
+    let Server { receiver, settings, memory, stopping, .. } = server;
     let mut conversation = Conversation::new(settings, receiver.counters(), memory, begun);
     let mut buffer = vec![0; READ];
+    // What may end a wait is waited for once and for all: each new wait would have to be entered and struck off a list.
+    let mut spared = pin!(spared.notified());
+    let mut listening = stopping.clone();
+    // Nothing is ever sent, so what changes is that the sender is gone.
+    let mut stopped = pin!(listening.changed());
+    let mut timer = pin!(sleep_until(begun.into()));
     let mut shutting_down = false;
     let admit = |head: &Head| receiver.admit(&head.method, &head.target, &head.headers);
     loop {
@@ -158,22 +164,25 @@ async fn converse<S: AsyncRead + AsyncWrite + Unpin>(
         place.enter(conversation.phase());
         match step {
             // What has come is read before anything else is looked at.
-            Step::Read { until } => tokio::select! {
-                biased;
-                read = stream.read(&mut buffer) => match read {
-                    Ok(0) => conversation.ended(),
-                    Ok(count) => conversation.received(buffer.get(..count).unwrap_or_default()),
-                    // TLS that ends without saying so: what it has said is framed, so nothing can be cut off unseen.
-                    Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => conversation.ended(),
-                    Err(error) => return Err(error),
-                },
-                () = spared.notified() => return Ok(()),
-                () = changed(&mut stopping, shutting_down) => {
-                    shutting_down = true;
-                    conversation.shut_down();
+            Step::Read { until } => {
+                timer.as_mut().reset(until.into());
+                tokio::select! {
+                    biased;
+                    read = stream.read(&mut buffer) => match read {
+                        Ok(0) => conversation.ended(),
+                        Ok(count) => conversation.received(buffer.get(..count).unwrap_or_default()),
+                        // TLS that ends without saying so: what it has said is framed, so nothing can be cut off unseen.
+                        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => conversation.ended(),
+                        Err(error) => return Err(error),
+                    },
+                    () = &mut spared => return Ok(()),
+                    _ = &mut stopped, if !shutting_down => {
+                        shutting_down = true;
+                        conversation.shut_down();
+                    }
+                    () = &mut timer => {}
                 }
-                () = sleep_until(until.into()) => {}
-            },
+            }
             Step::Handle(request) => {
                 let head = &request.head;
                 let reply = receiver.receive(&head.method, &head.target, &head.headers, &request.body).await;
@@ -193,15 +202,6 @@ async fn converse<S: AsyncRead + AsyncWrite + Unpin>(
             Step::Close => return Ok(()),
         }
     }
-}
-
-/// Once the listener shuts down; never again when that is known.
-async fn changed(stopping: &mut watch::Receiver<()>, known: bool) {
-    if known {
-        pending::<()>().await;
-    }
-    // Nothing is ever sent, so what changes is that the sender is gone.
-    let _gone = stopping.changed().await;
 }
 
 /// How much is read at a time.

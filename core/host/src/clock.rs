@@ -17,10 +17,7 @@ pub struct Clock {
 impl Clock {
     /// Takes the time.
     pub fn new() -> Self {
-        let since_epoch = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
-        // A machine whose clock stands before 1970 lives in 1970.
-        let epoch = Timestamp::default().saturating_add(since_epoch.unwrap_or_default());
-        Self { started: Instant::now(), epoch }
+        Self { started: Instant::now(), epoch: Self::wall() }
     }
 
     /// What time the wall clock shows at this moment, corrections and all.
@@ -28,7 +25,9 @@ impl Clock {
     /// For comparing with other people's clocks, as signatures ask for: there a clock that was set right, or a
     /// machine that slept, has to count at once. Not for deadlines.
     pub fn wall() -> Timestamp {
-        Self::new().epoch
+        let since_epoch = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+        // A machine whose clock stands before 1970 lives in 1970.
+        Timestamp::default().saturating_add(since_epoch.unwrap_or_default())
     }
 
     /// What time it is.
