@@ -121,8 +121,13 @@ impl Default for HeadReader {
 }
 
 fn parse_head(head: &[u8], max_fields: usize) -> Result<Head, Malformed> {
-    let mut fields = alloc::vec![httparse::EMPTY_HEADER; max_fields];
-    let mut request = httparse::Request::new(&mut fields);
+    // As many as are usual need no allocation of their own.
+    let (mut few, mut many) = ([httparse::EMPTY_HEADER; MAX_FIELDS], Vec::new());
+    let fields = few.get_mut(..max_fields).unwrap_or_else(|| {
+        many.resize(max_fields, httparse::EMPTY_HEADER);
+        &mut many
+    });
+    let mut request = httparse::Request::new(fields);
     match request.parse(head) {
         Ok(httparse::Status::Complete(_)) => {}
         Err(httparse::Error::TooManyHeaders) => return Err(Malformed::HeadTooLarge),
