@@ -8,11 +8,12 @@ use alloc::{borrow::Cow, string::String};
 
 use super::{
     Limits, Problems, Reading, Source, flat,
-    json::{Json, Stop},
     python::{self, Root},
-    store::{Budget, Builder, MAX_TEXT, Text},
+    store::{Budget, Builder, MAX_TEXT, Stop},
+    text::Text,
     tree::{self, Keys},
 };
+use crate::json::Json;
 
 /// Reads a body, in whatever dialect.
 pub(super) fn read(body: &[u8], limits: &Limits) -> Reading {
@@ -133,9 +134,9 @@ impl<'a> Top<'a> {
             let key = json.key()?.decode();
             self.is_object = true;
             match (&*key, json.peek()) {
-                ("id", Some(b'"')) => self.id = Some(json.string()?),
-                ("version", Some(b'"')) => self.version = Some(json.string()?),
-                ("title", Some(b'"')) => self.title = Some(json.string()?),
+                ("id", Some(b'"')) => self.id = Some(json.string()?.into()),
+                ("version", Some(b'"')) => self.version = Some(json.string()?.into()),
+                ("title", Some(b'"')) => self.title = Some(json.string()?.into()),
                 ("message", Some(b'"')) => Self::text(json, &mut self.message)?,
                 ("errors", Some(b'"')) if errors == Errors::Known => Self::text(json, &mut self.errors_text)?,
                 ("errors", Some(b'{' | b'[')) if errors == Errors::Tree => {
@@ -157,7 +158,7 @@ impl<'a> Top<'a> {
                 _ => drop(json.skip()?),
             }
             if !json.take(b',') {
-                return json.expect(b'}');
+                return Ok(json.expect(b'}')?);
             }
         }
     }
@@ -165,7 +166,7 @@ impl<'a> Top<'a> {
     /// A text that is worth having even if it breaks off.
     fn text(json: &mut Json<'a>, into: &mut Option<Text<'a>>) -> Result<(), Stop> {
         let (text, whole) = json.string_or_beginning();
-        *into = Some(text);
+        *into = Some(text.into());
         if whole { Ok(()) } else { Err(Stop::Broken) }
     }
 }

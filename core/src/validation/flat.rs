@@ -5,11 +5,12 @@
 
 use super::{
     MAX_VALUE,
-    json::{Json, Stop},
     path::read_notation,
-    store::{Builder, Detail, Text},
+    store::{Builder, Detail, Stop},
+    text::Text,
     tree::{self, Keys},
 };
+use crate::json::{Json, Raw};
 
 /// Reads the list.
 pub(super) fn read(json: &mut Json<'_>, out: &mut Builder<'_>) -> Result<(), Stop> {
@@ -27,7 +28,7 @@ pub(super) fn read(json: &mut Json<'_>, out: &mut Builder<'_>) -> Result<(), Sto
             tree::read(json, out, Keys::Numbered)?;
         }
         if !json.take(b',') {
-            return json.expect(b']');
+            return Ok(json.expect(b']')?);
         }
     }
 }
@@ -53,11 +54,11 @@ impl<'a> Item<'a> {
             let key = json.key()?;
             let is_text = json.peek() == Some(b'"');
             match key {
-                Text::Plain("path") if is_text => item.path = Some(json.string()?),
-                Text::Plain("code") if is_text => item.code = Some(json.string()?),
-                Text::Plain("message") if is_text => item.message = Some(json.string()?),
-                Text::Plain("expected") => item.expected = Some(json.skip()?),
-                Text::Plain("received") => item.received = Some(json.skip()?),
+                Raw::Plain("path") if is_text => item.path = Some(json.string()?.into()),
+                Raw::Plain("code") if is_text => item.code = Some(json.string()?.into()),
+                Raw::Plain("message") if is_text => item.message = Some(json.string()?.into()),
+                Raw::Plain("expected") => item.expected = Some(json.skip()?),
+                Raw::Plain("received") => item.received = Some(json.skip()?),
                 _ => drop(json.skip()?),
             }
             if !json.take(b',') {

@@ -35,15 +35,14 @@
 
 mod envelope;
 mod flat;
-mod json;
 mod list;
 mod path;
 mod problems;
 mod python;
-mod scan;
 mod store;
 #[cfg(test)]
 mod tests;
+mod text;
 mod tree;
 
 use alloc::string::String;

@@ -8,7 +8,12 @@
 use alloc::{string::String, vec::Vec};
 use core::ops::Range;
 
-use super::{Limits, json::beginning, list::List};
+use super::{
+    Limits,
+    list::List,
+    text::{Text, beginning},
+};
+use crate::json::Broken;
 
 /// What was read: see [`Builder`] for how it comes to be.
 #[derive(Clone, Debug, Default)]
@@ -135,6 +140,27 @@ pub(super) struct Builder<'l> {
 /// There is no room for more, by the limits or by the budget.
 #[derive(Debug)]
 pub(super) struct Full;
+
+/// Why reading stopped before the end. What was read until then counts.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Stop {
+    /// The text breaks off, or is not what it should be.
+    Broken,
+    /// A limit was met.
+    Full,
+}
+
+impl From<Full> for Stop {
+    fn from(_: Full) -> Self {
+        Self::Full
+    }
+}
+
+impl From<Broken> for Stop {
+    fn from(_: Broken) -> Self {
+        Self::Broken
+    }
+}
 
 /// A state of a [`Builder`] to which it can return.
 #[derive(Clone, Copy)]
@@ -280,31 +306,6 @@ impl<'l> Builder<'l> {
 
     pub(super) fn finish(self) -> Store {
         self.store
-    }
-}
-
-/// A piece of the body, in one of the two notations for text that have escapes, or in none.
-#[derive(Clone, Copy)]
-pub(super) enum Text<'a> {
-    Plain(&'a str),
-    Json(&'a str),
-    Python(&'a str),
-}
-
-impl Text<'_> {
-    /// No escape is shorter than what it stands for, so the text itself is the bound.
-    pub(super) fn max_len(self) -> usize {
-        match self {
-            Self::Plain(text) | Self::Json(text) | Self::Python(text) => text.len(),
-        }
-    }
-
-    pub(super) fn decode_into(self, out: &mut String) {
-        match self {
-            Self::Plain(text) => out.push_str(text),
-            Self::Json(text) => super::json::unescape(text, out),
-            Self::Python(text) => super::python::unescape(text, out),
-        }
     }
 }
 

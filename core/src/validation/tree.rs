@@ -7,10 +7,11 @@
 use alloc::vec::Vec;
 
 use super::{
-    json::{Json, Stop},
     path::is_index,
-    store::{Builder, Text},
+    store::{Builder, Stop},
+    text::Text,
 };
+use crate::json::{Json, Raw};
 
 /// What to make of keys that look like a place in a list.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -26,7 +27,7 @@ pub(super) fn read(json: &mut Json<'_>, out: &mut Builder<'_>, keys: Keys) -> Re
     let mut open: Vec<Frame> = Vec::new();
     loop {
         match json.peek() {
-            Some(b'"') => out.problem(json.string()?)?,
+            Some(b'"') => out.problem(json.string()?.into())?,
             Some(b'{') => {
                 json.expect(b'{')?;
                 if !json.take(b'}') {
@@ -86,6 +87,6 @@ fn push(open: &mut Vec<Frame>, frame: Frame, out: &mut Builder<'_>) -> Result<()
 
 fn enter(json: &mut Json<'_>, out: &mut Builder<'_>, keys: Keys) -> Result<(), Stop> {
     let key = json.key()?;
-    let numbered = keys == Keys::Numbered && matches!(key, Text::Plain(text) if is_index(text));
-    Ok(out.enter(key, numbered)?)
+    let numbered = keys == Keys::Numbered && matches!(key, Raw::Plain(text) if is_index(text));
+    Ok(out.enter(key.into(), numbered)?)
 }

@@ -1,7 +1,10 @@
 //! The tokens of a repr: everything that is not made of other values.
 
 use super::text::escape_len;
-use crate::validation::{json::Stop, scan::plain_run, store::Text};
+use crate::{
+    json::plain_run,
+    validation::{store::Stop, text::Text},
+};
 
 /// A place in a repr.
 #[derive(Clone)]

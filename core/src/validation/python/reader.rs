@@ -13,8 +13,8 @@ use super::{
     lexer::{Callee, Lexer, Token},
 };
 use crate::validation::{
-    json::Stop,
-    store::{Builder, Mark, Text, narrow},
+    store::{Builder, Mark, Stop, narrow},
+    text::Text,
 };
 
 /// Reads a repr to the end of the text. What was read before a stop has been given to `out`.

@@ -6,7 +6,7 @@
 
 use alloc::string::String;
 
-use crate::validation::json::hex;
+use crate::json::hex;
 
 /// Appends what a string stands for. Escapes were checked; at one that is not valid, it ends.
 pub(in crate::validation) fn unescape(mut raw: &str, out: &mut String) {

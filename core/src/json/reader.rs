@@ -7,41 +7,36 @@
 
 use alloc::{borrow::Cow, string::String};
 
-use super::{
-    scan::plain_run,
-    store::{Full, Text},
-};
+use super::scan::plain_run;
 
 /// A place in a JSON text.
 #[derive(Clone)]
-pub(super) struct Json<'a> {
+pub(crate) struct Json<'a> {
     text: &'a str,
     at: usize,
 }
 
-/// Why reading stopped before the end. What was read until then counts.
+/// The text breaks off, or is not what it should be. What was read until then counts.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(super) enum Stop {
-    /// The text breaks off, or is not what it should be.
-    Broken,
-    /// A limit was met.
-    Full,
-}
+pub(crate) struct Broken;
 
-impl From<Full> for Stop {
-    fn from(_: Full) -> Self {
-        Self::Full
-    }
+/// A string as it stands in the text, without its quotes.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Raw<'a> {
+    /// There are no escapes in it.
+    Plain(&'a str),
+    /// There are, and they were checked.
+    Escaped(&'a str),
 }
 
 impl<'a> Json<'a> {
-    pub(super) fn new(text: &'a str) -> Self {
+    pub(crate) fn new(text: &'a str) -> Self {
         Self { text, at: 0 }
     }
 
     /// The next byte that is not white space, without taking it.
     #[inline]
-    pub(super) fn peek(&mut self) -> Option<u8> {
+    pub(crate) fn peek(&mut self) -> Option<u8> {
         let rest = self.text.as_bytes().get(self.at..)?;
         // Most of the time there is none, or a single blank.
         let blank = rest.iter().position(|byte| !matches!(byte, b' ' | b'\n' | b'\r' | b'\t'))?;
@@ -51,7 +46,7 @@ impl<'a> Json<'a> {
 
     /// Takes the next byte that is not white space if it is this one.
     #[inline]
-    pub(super) fn take(&mut self, byte: u8) -> bool {
+    pub(crate) fn take(&mut self, byte: u8) -> bool {
         let found = self.peek() == Some(byte);
         self.at += usize::from(found);
         found
@@ -59,30 +54,30 @@ impl<'a> Json<'a> {
 
     /// A byte that has to come next.
     #[inline]
-    pub(super) fn expect(&mut self, byte: u8) -> Result<(), Stop> {
-        self.take(byte).then_some(()).ok_or(Stop::Broken)
+    pub(crate) fn expect(&mut self, byte: u8) -> Result<(), Broken> {
+        self.take(byte).then_some(()).ok_or(Broken)
     }
 
     /// The key of a member, and its colon.
     #[inline]
-    pub(super) fn key(&mut self) -> Result<Text<'a>, Stop> {
+    pub(crate) fn key(&mut self) -> Result<Raw<'a>, Broken> {
         let key = self.string()?;
         self.expect(b':')?;
         Ok(key)
     }
 
     /// A string, with its escapes checked and still in place.
-    pub(super) fn string(&mut self) -> Result<Text<'a>, Stop> {
+    pub(crate) fn string(&mut self) -> Result<Raw<'a>, Broken> {
         match self.string_or_beginning() {
             (text, true) => Ok(text),
-            (_, false) => Err(Stop::Broken),
+            (_, false) => Err(Broken),
         }
     }
 
     /// A string and `true`, or as much as there is of one that breaks off.
-    pub(super) fn string_or_beginning(&mut self) -> (Text<'a>, bool) {
+    pub(crate) fn string_or_beginning(&mut self) -> (Raw<'a>, bool) {
         if !self.take(b'"') {
-            return (Text::Plain(""), false);
+            return (Raw::Plain(""), false);
         }
         let start = self.at;
         let mut escaped = false;
@@ -106,12 +101,12 @@ impl<'a> Json<'a> {
             };
             let raw = self.text.get(start..self.at).unwrap_or_default();
             self.at += usize::from(whole);
-            return (if escaped { Text::Json(raw) } else { Text::Plain(raw) }, whole);
+            return (if escaped { Raw::Escaped(raw) } else { Raw::Plain(raw) }, whole);
         }
     }
 
     /// A number or a literal, as it is spelled. Python's encoder also prints `NaN` and `Infinity`.
-    pub(super) fn scalar(&mut self) -> Result<&'a str, Stop> {
+    pub(crate) fn scalar(&mut self) -> Result<&'a str, Broken> {
         self.peek();
         let rest = self.text.get(self.at..).unwrap_or_default();
         let len =
@@ -119,7 +114,7 @@ impl<'a> Json<'a> {
         let word = rest.get(..len).unwrap_or_default();
         // At the end of the text there may have been more digits.
         if len == rest.len() || !(LITERALS.contains(&word) || is_number(word.as_bytes())) {
-            return Err(Stop::Broken);
+            return Err(Broken);
         }
         self.at += len;
         Ok(word)
@@ -127,12 +122,12 @@ impl<'a> Json<'a> {
 
     /// Passes over a value, and gives its text. Brackets are counted and not matched with each
     /// other: nothing here is judged, it is only left out.
-    pub(super) fn skip(&mut self) -> Result<&'a str, Stop> {
+    pub(crate) fn skip(&mut self) -> Result<&'a str, Broken> {
         self.peek();
         let start = self.at;
         let mut depth = 0_usize;
         loop {
-            match self.peek().ok_or(Stop::Broken)? {
+            match self.peek().ok_or(Broken)? {
                 b'"' => drop(self.string()?),
                 b'{' | b'[' => {
                     depth += 1;
@@ -146,49 +141,28 @@ impl<'a> Json<'a> {
                 _ => drop(self.scalar()?),
             }
             if depth == 0 {
-                return self.text.get(start..self.at).ok_or(Stop::Broken);
+                return self.text.get(start..self.at).ok_or(Broken);
             }
         }
     }
 }
 
-impl<'a> Text<'a> {
-    /// The text itself.
-    pub(super) fn decode(self) -> Cow<'a, str> {
+impl<'a> Raw<'a> {
+    /// The string itself.
+    pub(crate) fn decode(self) -> Cow<'a, str> {
         match self {
             Self::Plain(text) => Cow::Borrowed(text),
-            Self::Json(_) | Self::Python(_) => {
-                let mut out = String::with_capacity(self.max_len());
-                self.decode_into(&mut out);
+            Self::Escaped(text) => {
+                let mut out = String::with_capacity(text.len());
+                unescape(text, &mut out);
                 Cow::Owned(out)
             }
         }
     }
-
-    /// The first `max` bytes of the text, or one to three less so as not to break a character.
-    pub(super) fn decode_beginning(self, max: usize) -> String {
-        // Six bytes of JSON are the most that stand for one.
-        let raw = match self {
-            Self::Json(raw) => Self::Json(beginning(raw, max.saturating_mul(6))),
-            other => other,
-        };
-        match raw.decode() {
-            Cow::Borrowed(text) => beginning(text, max).into(),
-            Cow::Owned(mut text) => {
-                text.truncate(beginning(&text, max).len());
-                text
-            }
-        }
-    }
-}
-
-/// As much of a text as fits into `max` bytes without breaking a character.
-pub(super) fn beginning(text: &str, max: usize) -> &str {
-    (max.saturating_sub(3)..=max).rev().find_map(|len| text.get(..len)).unwrap_or(text)
 }
 
 /// Appends what a string stands for. Escapes were checked; at one that is not valid, it ends.
-pub(super) fn unescape(mut raw: &str, out: &mut String) {
+pub(crate) fn unescape(mut raw: &str, out: &mut String) {
     while let Some(at) = raw.find('\\') {
         let (plain, rest) = raw.split_at_checked(at).unwrap_or((raw, ""));
         out.push_str(plain);
@@ -233,7 +207,7 @@ fn unicode_escape(text: &str) -> Option<(char, usize)> {
 }
 
 /// The value of hexadecimal digits and nothing else; `from_str_radix` takes a sign as well.
-pub(super) fn hex(digits: &str) -> Option<u32> {
+pub(crate) fn hex(digits: &str) -> Option<u32> {
     digits.bytes().try_fold(0_u32, |value, byte| Some((value << 4) | char::from(byte).to_digit(16)?))
 }
 

@@ -4,7 +4,7 @@
 ///
 /// Eight bytes at a time, for texts are most of a body.
 #[inline]
-pub(super) fn plain_run(bytes: &[u8], quote: u8) -> usize {
+pub(crate) fn plain_run(bytes: &[u8], quote: u8) -> usize {
     let (words, rest) = bytes.as_chunks::<8>();
     for (at, word) in words.iter().enumerate() {
         let word = u64::from_le_bytes(*word);

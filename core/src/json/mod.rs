@@ -1,6 +1,14 @@
-//! Reading a JSON object from a peer.
+//! Reading JSON from a peer: into a struct, or token by token.
+
+mod reader;
+mod scan;
 
 use serde::{Deserialize, de::Error as _};
+
+pub(crate) use self::{
+    reader::{Broken, Json, Raw, hex, unescape},
+    scan::plain_run,
+};
 
 /// Reads an object into a struct.
 ///
