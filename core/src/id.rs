@@ -1,7 +1,12 @@
 //! The identifiers of the protocol, checked once and valid for ever after.
 
 use alloc::{boxed::Box, string::String};
-use core::{fmt, str::FromStr};
+use core::{
+    cmp::Ordering,
+    fmt,
+    hash::{Hash, Hasher},
+    str::FromStr,
+};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use thiserror::Error;
@@ -161,9 +166,20 @@ pub enum InvalidBannerIdReason {
 /// The id of an export, given by the service when it accepts one.
 ///
 /// It is opaque: documented as a UUID, taken as any 1 to 128 visible ASCII characters.
-#[derive(Clone, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize)]
-#[serde(transparent)]
-pub struct ExportId(Box<str>);
+#[derive(Clone)]
+pub struct ExportId(Repr);
+
+/// Which of the two it is depends on the length alone, so there is one form of each text.
+#[derive(Clone)]
+enum Repr {
+    /// As long as those the service gives: kept in place.
+    Usual([u8; Self::USUAL]),
+    Other(Box<str>),
+}
+
+impl Repr {
+    const USUAL: usize = 36;
+}
 
 impl ExportId {
     /// The longest id that is accepted, in bytes.
@@ -171,19 +187,58 @@ impl ExportId {
 
     /// The id as the service spelled it.
     pub fn as_str(&self) -> &str {
-        &self.0
+        match &self.0 {
+            // Only ASCII gets in, so this is always text; an empty string is unreachable.
+            Repr::Usual(text) => str::from_utf8(text).unwrap_or_default(),
+            Repr::Other(text) => text,
+        }
     }
 }
 
 impl FromStr for ExportId {
     type Err = InvalidExportId;
 
+    #[inline]
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let visible = text.bytes().all(|b| b.is_ascii_graphic());
-        if text.is_empty() || text.len() > Self::MAX_LEN || !visible {
+        // All of them are looked at, without a way out in between: a few instructions, whatever is in it.
+        let is_visible = |text: &str| text.bytes().fold(true, |all, byte| all & byte.is_ascii_graphic());
+        if !(1..=Self::MAX_LEN).contains(&text.len()) || !is_visible(text) {
             return Err(InvalidExportId { given: excerpt(text.as_bytes(), MAX_SHOWN).into() });
         }
-        Ok(Self(text.into()))
+        let usual = text.as_bytes().try_into().map(Repr::Usual);
+        Ok(Self(usual.unwrap_or_else(|_| Repr::Other(text.into()))))
+    }
+}
+
+impl PartialEq for ExportId {
+    fn eq(&self, other: &Self) -> bool {
+        self.as_str() == other.as_str()
+    }
+}
+
+impl Eq for ExportId {}
+
+impl PartialOrd for ExportId {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for ExportId {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.as_str().cmp(other.as_str())
+    }
+}
+
+impl Hash for ExportId {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.as_str().hash(state);
+    }
+}
+
+impl Serialize for ExportId {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.as_str())
     }
 }
 

@@ -21,6 +21,7 @@ extern crate std;
 
 pub mod archive;
 mod conceal;
+mod digits;
 pub mod download;
 mod error;
 mod excerpt;

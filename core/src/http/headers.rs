@@ -2,6 +2,8 @@
 
 use alloc::vec::Vec;
 
+use thiserror::Error;
+
 /// The header fields of a message, looked up by name.
 ///
 /// Names are compared without regard to case. Implemented for slices, arrays and vectors of
@@ -24,9 +26,22 @@ pub trait Headers {
 
     /// The only value of the field `name`: `None` if it is absent or there are several.
     fn only(&self, name: &str) -> Option<&[u8]> {
-        self.first(name).filter(|_| self.nth(name, 1).is_none())
+        self.sole(name).unwrap_or_default()
+    }
+
+    /// The value of the field `name`, `None` if it is absent, and an error if there are several.
+    fn sole(&self, name: &str) -> Result<Option<&[u8]>, Repeated> {
+        match self.first(name) {
+            Some(_) if self.nth(name, 1).is_some() => Err(Repeated),
+            value => Ok(value),
+        }
     }
 }
+
+/// There are several header fields of one name where one is expected.
+#[derive(Clone, Copy, Debug, Eq, Error, PartialEq)]
+#[error("a header field is there more than once")]
+pub struct Repeated;
 
 impl Headers for () {
     fn nth(&self, _: &str, _: usize) -> Option<&[u8]> {
@@ -36,14 +51,30 @@ impl Headers for () {
 
 impl<N: AsRef<str>, V: AsRef<[u8]>> Headers for [(N, V)] {
     fn nth(&self, name: &str, n: usize) -> Option<&[u8]> {
-        let mut found = self.iter().filter(|(field, _)| field.as_ref().eq_ignore_ascii_case(name));
+        let mut found = self.iter().filter(|(field, _)| is_named(field.as_ref(), name));
         found.nth(n).map(|(_, value)| value.as_ref())
     }
+
+    fn sole(&self, name: &str) -> Result<Option<&[u8]>, Repeated> {
+        let mut found = self.iter().filter(|(field, _)| is_named(field.as_ref(), name));
+        let first = found.next().map(|(_, value)| value.as_ref());
+        if found.next().is_some() { Err(Repeated) } else { Ok(first) }
+    }
+}
+
+/// Most names differ in their length, which is told without a call.
+#[inline]
+fn is_named(field: &str, name: &str) -> bool {
+    field.len() == name.len() && field.eq_ignore_ascii_case(name)
 }
 
 impl<N: AsRef<str>, V: AsRef<[u8]>, const LEN: usize> Headers for [(N, V); LEN] {
     fn nth(&self, name: &str, n: usize) -> Option<&[u8]> {
         self.as_slice().nth(name, n)
+    }
+
+    fn sole(&self, name: &str) -> Result<Option<&[u8]>, Repeated> {
+        self.as_slice().sole(name)
     }
 }
 
@@ -51,11 +82,19 @@ impl<N: AsRef<str>, V: AsRef<[u8]>> Headers for Vec<(N, V)> {
     fn nth(&self, name: &str, n: usize) -> Option<&[u8]> {
         self.as_slice().nth(name, n)
     }
+
+    fn sole(&self, name: &str) -> Result<Option<&[u8]>, Repeated> {
+        self.as_slice().sole(name)
+    }
 }
 
 impl<H: Headers + ?Sized> Headers for &H {
     fn nth(&self, name: &str, n: usize) -> Option<&[u8]> {
         (**self).nth(name, n)
+    }
+
+    fn sole(&self, name: &str) -> Result<Option<&[u8]>, Repeated> {
+        (**self).sole(name)
     }
 }
 

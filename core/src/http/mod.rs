@@ -11,7 +11,7 @@ mod response;
 mod url;
 
 pub use date::parse_http_date;
-pub use headers::Headers;
+pub use headers::{Headers, Repeated};
 pub use request::{Method, Request};
 pub use response::Response;
 pub use url::{InvalidUrl, Scheme, Url};

@@ -5,9 +5,9 @@
 //! breaks off. Behind all that, the problems are still there to be read. What is valid JSON is read
 //! as `serde_json` reads it, which the tests check against it.
 
-use alloc::{borrow::Cow, string::String};
+use alloc::{borrow::Cow, string::String, vec::Vec};
 
-use super::scan::plain_run;
+use super::scan::{digit_run, plain_run};
 
 /// A place in a JSON text.
 #[derive(Clone)]
@@ -37,11 +37,13 @@ impl<'a> Json<'a> {
     /// The next byte that is not white space, without taking it.
     #[inline]
     pub(crate) fn peek(&mut self) -> Option<u8> {
-        let rest = self.text.as_bytes().get(self.at..)?;
-        // Most of the time there is none, or a single blank.
-        let blank = rest.iter().position(|byte| !matches!(byte, b' ' | b'\n' | b'\r' | b'\t'))?;
-        self.at += blank;
-        rest.get(blank).copied()
+        let text = self.text.as_bytes();
+        loop {
+            match *text.get(self.at)? {
+                b' ' | b'\n' | b'\r' | b'\t' => self.at += 1,
+                byte => return Some(byte),
+            }
+        }
     }
 
     /// Takes the next byte that is not white space if it is this one.
@@ -49,6 +51,15 @@ impl<'a> Json<'a> {
     pub(crate) fn take(&mut self, byte: u8) -> bool {
         let found = self.peek() == Some(byte);
         self.at += usize::from(found);
+        found
+    }
+
+    /// Takes the key that comes next if it is this one in quotes, and spelled without an escape.
+    #[inline]
+    pub(crate) fn take_key(&mut self, quoted: &str) -> bool {
+        let found =
+            self.text.as_bytes().get(self.at..).is_some_and(|rest| rest.starts_with(quoted.as_bytes()));
+        self.at += if found { quoted.len() } else { 0 };
         found
     }
 
@@ -67,7 +78,18 @@ impl<'a> Json<'a> {
     }
 
     /// A string, with its escapes checked and still in place.
+    #[inline]
     pub(crate) fn string(&mut self) -> Result<Raw<'a>, Broken> {
+        // Hardly one has escapes.
+        if self.peek() == Some(b'"')
+            && let Some(rest) = self.text.get(self.at + 1..)
+            && let len = plain_run(rest.as_bytes(), b'"')
+            && rest.as_bytes().get(len) == Some(&b'"')
+            && let Some(plain) = rest.get(..len)
+        {
+            self.at += len + 2;
+            return Ok(Raw::Plain(plain));
+        }
         match self.string_or_beginning() {
             (text, true) => Ok(text),
             (_, false) => Err(Broken),
@@ -106,18 +128,66 @@ impl<'a> Json<'a> {
     }
 
     /// A number or a literal, as it is spelled. Python's encoder also prints `NaN` and `Infinity`.
+    #[inline]
     pub(crate) fn scalar(&mut self) -> Result<&'a str, Broken> {
         self.peek();
         let rest = self.text.get(self.at..).unwrap_or_default();
-        let len =
-            rest.bytes().take_while(|byte| byte.is_ascii_alphanumeric() || b"+-.".contains(byte)).count();
-        let word = rest.get(..len).unwrap_or_default();
-        // At the end of the text there may have been more digits.
-        if len == rest.len() || !(LITERALS.contains(&word) || is_number(word.as_bytes())) {
-            return Err(Broken);
-        }
-        self.at += len;
+        // Most numbers are moments and sizes: digits, and then something that is part of no number.
+        let digits = digit_run(rest.as_bytes());
+        let word = match rest.as_bytes().get(digits) {
+            Some(b',' | b'}' | b']' | b' ' | b'\n' | b'\r' | b'\t')
+                if digits > 0 && !(digits > 1 && rest.starts_with('0')) =>
+            {
+                rest.get(..digits)
+            }
+            _ => word(rest),
+        };
+        let word = word.ok_or(Broken)?;
+        self.at += word.len();
         Ok(word)
+    }
+
+    /// How many bytes come before this place.
+    pub(crate) fn at(&self) -> usize {
+        self.at
+    }
+
+    /// Passes over a value, every bracket and comma of it checked. A level takes a byte, and no recursion.
+    pub(crate) fn value(&mut self) -> Result<(), Broken> {
+        let mut open = Vec::new();
+        loop {
+            match self.peek() {
+                Some(b'"') => drop(self.string()?),
+                Some(b'{') => {
+                    self.at += 1;
+                    if !self.take(b'}') {
+                        self.key()?;
+                        open.push(b'}');
+                        continue;
+                    }
+                }
+                Some(b'[') => {
+                    self.at += 1;
+                    if !self.take(b']') {
+                        open.push(b']');
+                        continue;
+                    }
+                }
+                _ => drop(self.scalar()?),
+            }
+            // The value is read; now for what it is in.
+            loop {
+                let Some(&close) = open.last() else { return Ok(()) };
+                if self.take(b',') {
+                    if close == b'}' {
+                        self.key()?;
+                    }
+                    break;
+                }
+                self.expect(close)?;
+                open.pop();
+            }
+        }
     }
 
     /// Passes over a value, and gives its text. Brackets are counted and not matched with each
@@ -149,6 +219,7 @@ impl<'a> Json<'a> {
 
 impl<'a> Raw<'a> {
     /// The string itself.
+    #[inline]
     pub(crate) fn decode(self) -> Cow<'a, str> {
         match self {
             Self::Plain(text) => Cow::Borrowed(text),
@@ -211,6 +282,14 @@ pub(crate) fn hex(digits: &str) -> Option<u32> {
     digits.bytes().try_fold(0_u32, |value, byte| Some((value << 4) | char::from(byte).to_digit(16)?))
 }
 
+/// The number or the literal that a text begins with.
+fn word(text: &str) -> Option<&str> {
+    let len = text.bytes().take_while(|byte| byte.is_ascii_alphanumeric() || b"+-.".contains(byte)).count();
+    // At the end of the text there may have been more digits.
+    let word = text.get(..len).filter(|word| word.len() < text.len())?;
+    (LITERALS.contains(&word) || is_number(word.as_bytes())).then_some(word)
+}
+
 fn is_number(word: &[u8]) -> bool {
     let word = word.strip_prefix(b"-").unwrap_or(word);
     let (whole, word) = digits(word);
@@ -239,3 +318,79 @@ fn digits(word: &[u8]) -> (&[u8], &[u8]) {
 }
 
 const LITERALS: [&str; 6] = ["null", "true", "false", "NaN", "Infinity", "-Infinity"];
+
+#[cfg(test)]
+mod tests {
+    use alloc::{format, string::ToString};
+
+    use proptest::prelude::*;
+    use serde::de::IgnoredAny;
+
+    use super::*;
+
+    fn is_value(text: &str) -> bool {
+        let mut json = Json::new(text);
+        json.value().is_ok() && json.peek().is_none()
+    }
+
+    #[test]
+    fn brackets_have_to_match_and_commas_to_separate() {
+        for text in ["[]", "{}", "[[],{}]", r#"{"a":[{"b":{}}],"c":[1,"]",null]}"#, " [ 1 , 2 ] "] {
+            assert!(is_value(text), "{text}");
+        }
+        for text in [
+            "[}",
+            "{]",
+            "[1,]",
+            "{,}",
+            "[,1]",
+            r#"{"a"}"#,
+            r#"{"a":1,}"#,
+            "[1 2]",
+            "[1]]",
+            "[[1]",
+            "{1:2}",
+            "[",
+        ] {
+            assert!(!is_value(text), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_key_is_taken_where_it_stands_and_nowhere_else() {
+        let mut json = Json::new(r#""ab":1"#);
+        assert!(!json.take_key("\"a\"") && !json.take_key("\"abc\"") && json.at() == 0);
+        assert!(json.take_key("\"ab\"") && json.at() == 4);
+        assert!(!json.take_key("\"ab\""));
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_json_is_what_another_reader_says(
+            parts in prop::collection::vec(
+                prop::sample::select(&[
+                    "{", "}", "[", "]", ",", ":", "\"a\"", "\"a\":", "\"", "\\", "\\n", "\\u00e9", "é", " ", "\t", "\u{1}",
+                    "0", "1", "-", ".", "e", "E+", "12", "null", "true", "false", "nul", "{}", "[]", "[1]", "{\"b\":2}",
+                ]),
+                0..12,
+            ),
+        ) {
+            let text = format!("[{}]", parts.concat());
+            prop_assert_eq!(is_value(&text), serde_json::from_str::<IgnoredAny>(&text).is_ok(), "{}", text);
+        }
+
+        #[test]
+        fn a_number_is_a_number_to_both(text in "[-+.eE0-9]{1,8}") {
+            let text = format!("[{text}]");
+            prop_assert_eq!(is_value(&text), serde_json::from_str::<IgnoredAny>(&text).is_ok(), "{}", text);
+        }
+
+        #[test]
+        fn a_string_is_read_back(text: String) {
+            let written = serde_json::Value::from(text.clone()).to_string();
+            let mut json = Json::new(&written);
+            prop_assert_eq!(json.string().unwrap().decode(), text);
+            prop_assert_eq!(json.at(), written.len());
+        }
+    }
+}

@@ -1,15 +1,13 @@
 //! What a delivery says: an archive is ready, or something that is not our concern.
 
-use alloc::{borrow::Cow, boxed::Box};
+use alloc::boxed::Box;
 use core::fmt;
 
-use serde::{
-    Deserialize, Deserializer, Serialize,
-    de::{IgnoredAny, MapAccess, SeqAccess, Visitor},
-};
+use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use crate::{ExportId, Timestamp, excerpt::excerpt, json, webhook::Verified};
+use super::fields::{Fields, moment, text};
+use crate::{ExportId, Timestamp, excerpt::excerpt, webhook::Verified};
 
 /// The content of a genuine delivery.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -25,26 +23,23 @@ impl Event {
     /// Reads the body of a genuine delivery.
     ///
     /// Reads without recursion, so no nesting can exhaust the stack; takes memory only for the
-    /// fields it knows. What is not an export is an [`Event::Other`]; an error means that the body is
+    /// fields it knows, and a byte for each level of what it passes over. What is not an export is an [`Event::Other`]; an error means that the body is
     /// no JSON object, or is an export's event that lacks what makes it useful.
     pub fn parse(verified: &Verified<'_>) -> Result<Self, EventError> {
-        let fields: Fields<'_> = json::object(verified.body()).map_err(|error| EventError::NotAnEvent {
-            reason: shown(&alloc::string::ToString::to_string(&error)),
-        })?;
-        let is_export =
-            fields.event_type.text().is_none_or(is_new_export) && fields.export_id != Field::Absent;
-        if !is_export {
-            let event_type =
-                fields.event_type.text().map(|text| excerpt(text.as_bytes(), MAX_EVENT_TYPE).into());
+        let fields = Fields::read(verified.body()).map_err(|reason| EventError::NotAnEvent { reason })?;
+        let [export_id, archive_url, requested_at, generated_at, event_type] = fields.0;
+        let event_type = text(event_type);
+        if !event_type.as_deref().is_none_or(is_new_export) || export_id.is_none() {
+            let event_type = event_type.map(|text| excerpt(text.as_bytes(), MAX_EVENT_TYPE).into());
             return Ok(Self::Other(OtherEvent { event_type }));
         }
-        let export_id = fields.export_id.text().and_then(|text| text.parse().ok());
-        let archive_url = fields.archive_url.text().filter(|text| text.len() <= MAX_ARCHIVE_URL);
+        let export_id = text(export_id).and_then(|text| text.parse().ok());
+        let archive_url = text(archive_url).filter(|text| text.len() <= MAX_ARCHIVE_URL);
         Ok(Self::NewExport(NewExport {
             export_id: export_id.ok_or(EventError::Unusable { field: "export_id" })?,
             archive_url: archive_url.ok_or(EventError::Unusable { field: "archive_url" })?.into(),
-            requested_at: fields.requested_at.0,
-            generated_at: fields.generated_at.0,
+            requested_at: moment(requested_at),
+            generated_at: moment(generated_at),
         }))
     }
 }
@@ -96,7 +91,7 @@ pub enum EventError {
     /// The body is not a JSON object.
     #[error("the delivery is not an event: {reason}")]
     NotAnEvent {
-        /// What the JSON reader says.
+        /// What is wrong with it, and where; nothing of what it says.
         reason: Box<str>,
     },
     /// The event of an export lacks a field that it is useless without, or has it in another type.
@@ -107,136 +102,10 @@ pub enum EventError {
     },
 }
 
-/// Exactly the fields that matter; `serde_json` skips all others iteratively.
-#[derive(Deserialize)]
-struct Fields<'b> {
-    #[serde(borrow, default)]
-    event_type: Field<'b>,
-    #[serde(borrow, default)]
-    export_id: Field<'b>,
-    #[serde(borrow, default)]
-    archive_url: Field<'b>,
-    #[serde(default)]
-    requested_at: Moment,
-    #[serde(default)]
-    generated_at: Moment,
-}
-
-/// A text, or the knowledge that there is something else in its place.
-#[derive(Default, Eq, PartialEq)]
-enum Field<'b> {
-    #[default]
-    Absent,
-    Text(Cow<'b, str>),
-    SomethingElse,
-}
-
-impl Field<'_> {
-    fn text(&self) -> Option<&str> {
-        match self {
-            Self::Text(text) => Some(text),
-            Self::Absent | Self::SomethingElse => None,
-        }
-    }
-}
-
-/// Unix seconds as an integer or a float; anything else is as good as absent.
-#[derive(Default)]
-struct Moment(Option<Timestamp>);
-
-impl<'b, 'de: 'b> Deserialize<'de> for Field<'b> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        Ok(match deserializer.deserialize_any(Lenient)? {
-            Scalar::Text(text) => Self::Text(text),
-            Scalar::Number(_) | Scalar::SomethingElse => Self::SomethingElse,
-        })
-    }
-}
-
-impl<'de> Deserialize<'de> for Moment {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        Ok(Self(match deserializer.deserialize_any(Lenient)? {
-            Scalar::Number(secs) => timestamp(secs),
-            Scalar::Text(_) | Scalar::SomethingElse => None,
-        }))
-    }
-}
-
-enum Scalar<'b> {
-    /// Borrowed unless it holds an escape.
-    Text(Cow<'b, str>),
-    Number(f64),
-    SomethingElse,
-}
-
-/// Takes any JSON value without an error and without recursion.
-struct Lenient;
-
-impl<'de> Visitor<'de> for Lenient {
-    type Value = Scalar<'de>;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("any value")
-    }
-
-    fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Scalar<'de>, E> {
-        Ok(Scalar::Text(Cow::Borrowed(text)))
-    }
-
-    fn visit_str<E>(self, text: &str) -> Result<Scalar<'de>, E> {
-        Ok(Scalar::Text(Cow::Owned(text.into())))
-    }
-
-    // Seconds of any plausible year are exact in an f64.
-    #[expect(clippy::cast_precision_loss)]
-    fn visit_u64<E>(self, number: u64) -> Result<Scalar<'de>, E> {
-        Ok(Scalar::Number(number as f64))
-    }
-
-    #[expect(clippy::cast_precision_loss)]
-    fn visit_i64<E>(self, number: i64) -> Result<Scalar<'de>, E> {
-        Ok(Scalar::Number(number as f64))
-    }
-
-    fn visit_f64<E>(self, number: f64) -> Result<Scalar<'de>, E> {
-        Ok(Scalar::Number(number))
-    }
-
-    fn visit_bool<E>(self, _: bool) -> Result<Scalar<'de>, E> {
-        Ok(Scalar::SomethingElse)
-    }
-
-    fn visit_unit<E>(self) -> Result<Scalar<'de>, E> {
-        Ok(Scalar::SomethingElse)
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Scalar<'de>, A::Error> {
-        while items.next_element::<IgnoredAny>()?.is_some() {}
-        Ok(Scalar::SomethingElse)
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Scalar<'de>, A::Error> {
-        while entries.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
-        Ok(Scalar::SomethingElse)
-    }
-}
-
-fn timestamp(secs: f64) -> Option<Timestamp> {
-    let millis = secs * 1000.0;
-    // The year 10000 in milliseconds: beyond it a figure is no moment, and below it the cast is exact.
-    let plausible = (0.0..2.534e14).contains(&millis);
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
-    plausible.then_some(Timestamp::from_millis(millis as u64))
-}
-
 /// `NEW_EXPORT`, `NewExport` and `new-export` are all taken for an export's event.
 fn is_new_export(event_type: &str) -> bool {
     let letters = event_type.bytes().filter(u8::is_ascii_alphanumeric).map(|b| b.to_ascii_lowercase());
     letters.eq("newexport".bytes())
-}
-
-fn shown(text: &str) -> Box<str> {
-    excerpt(text.as_bytes(), 120).into()
 }
 
 const MAX_ARCHIVE_URL: usize = 8 << 10;
@@ -346,6 +215,42 @@ mod tests {
             format!("{event:?}"),
             "NewExport { export_id: ExportId(e), archive_url: https://h/a.zip?…, requested_at: None, generated_at: None }"
         );
+    }
+
+    #[test]
+    fn what_is_wrong_is_said_and_where() {
+        let reason = |body: &[u8]| match parse(body) {
+            Err(EventError::NotAnEvent { reason }) => reason,
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(&*reason(b"[]"), "a JSON object is expected");
+        assert_eq!(&*reason(b"{\"a\": 1,}"), "what stands at byte 8 is no JSON");
+        assert_eq!(&*reason(b"{\"a\": 1"), "what stands at byte 6 is no JSON");
+        assert_eq!(&*reason(b"{} {"), "what stands at byte 3 is no JSON");
+        assert_eq!(&*reason(b"{\"a\": \"\xff\"}"), "what stands at byte 7 is no UTF-8");
+        assert_eq!(&*reason(br#"{"export_id":"e","export\u005fid":"f"}"#), r#"it has "export_id" twice"#);
+    }
+
+    #[test]
+    fn how_a_field_is_spelled_and_where_it_stands_makes_no_difference() {
+        let event = export(
+            "\t{\"generated_at\" :\n2 , \"x\":{\"export_id\":[\"no\"]},\"archive\\u005furl\":\"\\u0075\\/\",\r\n\"expor\\u0074_id\":\"e\" } ",
+        );
+        assert_eq!((event.export_id.as_str(), &*event.archive_url), ("e", "u/"));
+        assert_eq!((event.requested_at, event.generated_at), (None, Some(Timestamp::from_secs(2))));
+    }
+
+    #[test]
+    fn a_moment_ends_with_the_year_9999() {
+        let time = |text: &str| {
+            export(&format!(r#"{{"export_id":"e","archive_url":"u","requested_at":{text}}}"#)).requested_at
+        };
+        assert_eq!(time("253402300799"), Some(Timestamp::from_secs(253_402_300_799)));
+        assert_eq!(time("253402300799.5"), Some(Timestamp::from_millis(253_402_300_799_500)));
+        for beyond in ["253402300800", "253402300800.0", "18446744073709551616", "1e400", "NaN", "Infinity"] {
+            assert_eq!(time(beyond), None, "{beyond}");
+        }
+        assert_eq!(time("0"), Some(Timestamp::default()));
     }
 
     proptest! {

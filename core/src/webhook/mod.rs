@@ -20,6 +20,7 @@
 //! [`Verifier::accept_unsigned`].
 
 mod event;
+mod fields;
 mod hook;
 mod signature;
 

@@ -1,14 +1,22 @@
 //! Whether a delivery is genuine: `X-Abyssale-Signature`, checked over the raw bytes of the body.
 
 use alloc::{string::String, vec::Vec};
-use core::{fmt, iter, time::Duration};
+use core::{fmt, time::Duration};
 
-use hmac::{Hmac, KeyInit, Mac, digest::CtOutput};
+use hmac::{
+    KeyInit,
+    block_api::HmacCore,
+    digest::{
+        CtOutput, Output,
+        block_api::{Buffer, FixedOutputCore, UpdateCore},
+    },
+};
 use sha2::Sha256;
 use thiserror::Error;
 
 use crate::{
     DeliveryId, SigningSecret, Timestamp,
+    digits::decimal,
     http::Headers,
     webhook::{Event, EventError},
 };
@@ -33,7 +41,7 @@ use crate::{
 /// ```
 #[derive(Clone)]
 pub struct Verifier {
-    secrets: Vec<Hmac<Sha256>>,
+    secrets: Vec<Keyed>,
     accept_unsigned: bool,
     tolerance: Duration,
 }
@@ -42,7 +50,7 @@ impl Verifier {
     /// Requires a signature by one of these secrets. Without any, every delivery is refused.
     pub fn new(secrets: impl IntoIterator<Item = SigningSecret>) -> Self {
         Self {
-            secrets: secrets.into_iter().map(|secret| keyed(&secret)).collect(),
+            secrets: secrets.into_iter().map(|secret| Keyed::new(&secret)).collect(),
             accept_unsigned: false,
             tolerance: DEFAULT_TOLERANCE,
         }
@@ -68,7 +76,7 @@ impl Verifier {
 
     /// Takes these secrets instead of the former: before a rotation, the next besides the present; after it, the next alone.
     pub fn set_secrets(&mut self, secrets: impl IntoIterator<Item = SigningSecret>) {
-        self.secrets = secrets.into_iter().map(|secret| keyed(&secret)).collect();
+        self.secrets = secrets.into_iter().map(|secret| Keyed::new(&secret)).collect();
     }
 
     /// Whether a delivery without a signature is refused whatever it says.
@@ -95,26 +103,25 @@ impl Verifier {
         headers: &dyn Headers,
         body: &'b [u8],
     ) -> Result<Verified<'b>, Refusal> {
-        let Some(value) = headers.first(SIGNATURE_HEADER) else {
+        let value = headers.sole(SIGNATURE_HEADER);
+        if value == Ok(None) {
             self.admit(headers)?;
             return Ok(Verified { body, signed_at: None });
-        };
+        }
         if self.accept_unsigned && self.secrets.is_empty() {
             return Ok(Verified { body, signed_at: None });
         }
-        if headers.nth(SIGNATURE_HEADER, 1).is_some() {
-            return Err(Refusal::Malformed);
-        }
+        let value = value.ok().flatten().ok_or(Refusal::Malformed)?;
         let signature = Signature::parse(value).ok_or(Refusal::Malformed)?;
         let signed_at = Timestamp::from_secs(signature.secs);
-        let age = now.saturating_duration_since(signed_at).max(signed_at.saturating_duration_since(now));
+        let age = now.max(signed_at).saturating_duration_since(now.min(signed_at));
         if age > self.tolerance {
             return Err(Refusal::Stale);
         }
         // All pairs are tried: which of them fits is nobody's business.
         let mut fits = false;
         for secret in &self.secrets {
-            let expected = digest(secret, signature.timestamp, body);
+            let expected = secret.digest(signature.timestamp, body);
             for candidate in signature.candidates() {
                 // This comparison takes the same time wherever the two differ.
                 fits |= expected == CtOutput::new(candidate.into());
@@ -212,7 +219,7 @@ pub enum DeliveryError {
 /// Signs a body as the service does, and returns the value of `X-Abyssale-Signature`: for tests.
 pub fn sign(secret: &SigningSecret, now: Timestamp, body: &[u8]) -> String {
     let secs = alloc::string::ToString::to_string(&now.as_secs());
-    let digest = digest(&keyed(secret), secs.as_bytes(), body).into_bytes();
+    let digest = Keyed::new(secret).digest(secs.as_bytes(), body).into_bytes();
     let mut value = alloc::format!("t={secs},v1=");
     for byte in digest {
         for nibble in [byte >> 4, byte & 15] {
@@ -228,7 +235,7 @@ struct Signature<'h> {
     timestamp: &'h [u8],
     secs: u64,
     /// The first `v1`, and the pairs behind it. The service sends a second one for a day after a rotation only.
-    first: &'h [u8],
+    first: Option<[u8; 32]>,
     rest: &'h [u8],
 }
 
@@ -236,6 +243,9 @@ impl<'h> Signature<'h> {
     /// `None` unless there is exactly one `t` of 1 to 20 ASCII digits, without a leading zero, and at
     /// least one `v1`.
     fn parse(value: &'h [u8]) -> Option<Self> {
+        if let Some(usual) = Self::usual(value) {
+            return Some(usual);
+        }
         if value.len() > MAX_HEADER {
             return None;
         }
@@ -245,7 +255,7 @@ impl<'h> Signature<'h> {
             match name {
                 b"t" if timestamp.is_some() => return None,
                 b"t" => timestamp = Some((value, seconds(value)?)),
-                b"v1" if first.is_none() => first = Some((value, pairs.0)),
+                b"v1" if first.is_none() => first = Some((hex(value), pairs.0)),
                 _ => {}
             }
         }
@@ -253,10 +263,17 @@ impl<'h> Signature<'h> {
         Some(Self { timestamp, secs, first, rest })
     }
 
+    /// A header as the service writes it but on the day of a rotation: `t=<digits>,v1=<64 digits>`.
+    fn usual(value: &'h [u8]) -> Option<Self> {
+        let (before, digest) = value.split_last_chunk::<64>()?;
+        let timestamp = before.strip_prefix(b"t=")?.strip_suffix(b",v1=")?;
+        Some(Self { timestamp, secs: seconds(timestamp)?, first: Some(hex(digest)?), rest: &[] })
+    }
+
     /// The digests of all well-formed `v1`; there are at most as many as the header's limit allows.
     fn candidates(&self) -> impl Iterator<Item = [u8; 32]> {
-        let rest = Pairs(self.rest).filter(|(name, _)| *name == b"v1").map(|(_, value)| value);
-        iter::once(self.first).chain(rest).filter_map(hex)
+        let rest = Pairs(self.rest).filter(|(name, _)| *name == b"v1").filter_map(|(_, value)| hex(value));
+        self.first.into_iter().chain(rest)
     }
 }
 
@@ -267,21 +284,20 @@ impl<'h> Iterator for Pairs<'h> {
     type Item = (&'h [u8], &'h [u8]);
 
     fn next(&mut self) -> Option<Self::Item> {
-        while !self.0.is_empty() {
-            let (pair, rest) = split_at(self.0, b',').unwrap_or((self.0, &[]));
+        loop {
+            // A name has two letters at most, a value 64.
+            let at = self.0.iter().position(|byte| matches!(byte, b'=' | b','))?;
+            let (name, rest) = self.0.split_at_checked(at)?;
+            let (mark, rest) = rest.split_first()?;
             self.0 = rest;
-            if let Some((name, value)) = split_at(pair, b'=') {
+            if *mark == b'=' {
+                let end = memchr::memchr(b',', rest).unwrap_or(rest.len());
+                let (value, rest) = rest.split_at_checked(end)?;
+                self.0 = rest.get(1..).unwrap_or_default();
                 return Some((name.trim_ascii(), value.trim_ascii()));
             }
         }
-        None
     }
-}
-
-/// What stands before and behind the first `mark`.
-fn split_at(bytes: &[u8], mark: u8) -> Option<(&[u8], &[u8])> {
-    let at = memchr::memchr(mark, bytes)?;
-    Some((bytes.get(..at)?, bytes.get(at + 1..)?))
 }
 
 /// One number, one spelling: the digits are what is signed.
@@ -289,10 +305,7 @@ fn seconds(digits: &[u8]) -> Option<u64> {
     if !(1..=MAX_DIGITS).contains(&digits.len()) || (digits.len() > 1 && digits.starts_with(b"0")) {
         return None;
     }
-    digits.iter().try_fold(0u64, |secs, digit| {
-        let digit = digit.is_ascii_digit().then(|| u64::from(digit - b'0'))?;
-        secs.checked_mul(10)?.checked_add(digit)
-    })
+    decimal(digits)
 }
 
 /// 64 lowercase hexadecimal digits, the only spelling the service uses.
@@ -310,21 +323,39 @@ fn hex(digits: &[u8]) -> Option<[u8; 32]> {
     fit.then_some(out)
 }
 
-fn keyed(secret: &SigningSecret) -> Hmac<Sha256> {
-    // HMAC takes keys of any length; the fallback is unreachable and, being keyed with nothing, never used to accept.
-    match Hmac::new_from_slice(secret.expose().as_bytes()) {
-        Ok(mac) => mac,
-        Err(_) => unreachable!("HMAC takes keys of any length"),
-    }
+/// What a key comes to: two hash states, which are wiped when they are dropped, and behind them what every signed text
+/// begins with. Of the key itself nothing is kept.
+///
+/// This is the block-wise interface of `Hmac`, which wipes its buffer as well; there is nothing in it here but the delivery.
+#[derive(Clone)]
+struct Keyed {
+    mac: HmacCore<Sha256>,
+    buffer: Buffer<HmacCore<Sha256>>,
 }
 
-fn digest(secret: &Hmac<Sha256>, timestamp: &[u8], body: &[u8]) -> CtOutput<Hmac<Sha256>> {
-    let mut mac = secret.clone();
-    mac.update(b"v1:webhook:");
-    mac.update(timestamp);
-    mac.update(b".");
-    mac.update(body);
-    mac.finalize()
+impl Keyed {
+    fn new(secret: &SigningSecret) -> Self {
+        let Ok(mac) = HmacCore::new_from_slice(secret.expose().as_bytes()) else {
+            unreachable!("HMAC takes keys of any length")
+        };
+        let mut keyed = Self { mac, buffer: Buffer::<HmacCore<Sha256>>::default() };
+        keyed.update(b"v1:webhook:");
+        keyed
+    }
+
+    fn update(&mut self, piece: &[u8]) {
+        self.buffer.digest_blocks(piece, |blocks| self.mac.update_blocks(blocks));
+    }
+
+    fn digest(&self, timestamp: &[u8], body: &[u8]) -> CtOutput<HmacCore<Sha256>> {
+        let mut keyed = self.clone();
+        for piece in [timestamp, b".", body] {
+            keyed.update(piece);
+        }
+        let mut digest = Output::<HmacCore<Sha256>>::default();
+        keyed.mac.finalize_fixed_core(&mut keyed.buffer, &mut digest);
+        CtOutput::new(digest)
+    }
 }
 
 /// The header that carries the signature.
