@@ -158,7 +158,7 @@ async fn converse<S: AsyncRead + AsyncWrite + Unpin>(
     let mut stopped = pin!(listening.changed());
     let mut timer = pin!(sleep_until(begun.into()));
     let mut shutting_down = false;
-    let admit = |head: &Head| receiver.admit(&head.method, &head.target, &head.headers);
+    let admit = |head: &Head| receiver.admit(head.method(), head.target(), head);
     loop {
         let step = conversation.next(Instant::now(), admit);
         place.enter(conversation.phase());
@@ -185,7 +185,7 @@ async fn converse<S: AsyncRead + AsyncWrite + Unpin>(
             }
             Step::Handle(request) => {
                 let head = &request.head;
-                let reply = receiver.receive(&head.method, &head.target, &head.headers, &request.body).await;
+                let reply = receiver.receive(head.method(), head.target(), head, &request.body).await;
                 if stopping.has_changed().is_err() {
                     conversation.shut_down();
                 }

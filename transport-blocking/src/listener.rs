@@ -182,7 +182,7 @@ fn serve(shared: &Shared, accepted: Accepted) -> io::Result<()> {
     let mut conversation = Conversation::new(settings, receiver.counters(), memory, Instant::now());
     let mut wire = Wire::new(stream, shared.tls.as_ref())?;
     let mut buffer = vec![0; READ];
-    let admit = |head: &Head| receiver.admit(&head.method, &head.target, &head.headers);
+    let admit = |head: &Head| receiver.admit(head.method(), head.target(), head);
     loop {
         if shared.closing.load(Ordering::Acquire) {
             conversation.shut_down();
@@ -197,7 +197,7 @@ fn serve(shared: &Shared, accepted: Accepted) -> io::Result<()> {
             },
             Step::Handle(request) => {
                 let head = &request.head;
-                let reply = receiver.receive(&head.method, &head.target, &head.headers, &request.body);
+                let reply = receiver.receive(head.method(), head.target(), head, &request.body);
                 conversation.answer(Instant::now(), &reply);
             }
             Step::Write { bytes, until } => wire.write(&bytes, until)?,

@@ -60,26 +60,24 @@ impl DeliveryReader {
             return Err(Malformed::BadRequest.status());
         }
         let mut bytes = bytes;
-        let behind;
         if self.begun.is_none() {
-            let Some((head, rest)) = self.head.feed(bytes).map_err(Malformed::status)? else {
+            let Some((head, used)) = self.head.feed(bytes).map_err(Malformed::status)? else {
                 return Ok(Incoming::More);
             };
-            hook.admit(&head.method, &head.target, &head.headers).map_err(|reply| reply.status())?;
+            hook.admit(head.method(), head.target(), &head).map_err(|reply| reply.status())?;
             if head.framing == Framing::Absent {
                 return Err(Malformed::LengthRequired.status());
             }
             let body = BodyReader::new(head.framing, MAX_DELIVERY).map_err(Malformed::status)?;
             self.begun = Some((head, body));
-            behind = rest;
-            bytes = &behind;
+            bytes = bytes.get(used..).unwrap_or_default();
         }
         let Some((head, body)) = &mut self.begun else { return Ok(Incoming::More) };
         body.feed(bytes).map_err(Malformed::status)?;
         if !body.is_done() {
             return Ok(Incoming::More);
         }
-        hook.receive(now, &head.method, &head.target, &head.headers, body.body())
+        hook.receive(now, head.method(), head.target(), head, body.body())
             .map(Incoming::Delivery)
             .map_err(|reply| reply.status())
     }

@@ -14,6 +14,7 @@
 //! TLS is yours to put underneath: the bytes are the same.
 
 mod delivery;
+mod head;
 mod request;
 mod response;
 mod write;
@@ -22,7 +23,8 @@ use alloc::{string::String, vec::Vec};
 use core::fmt;
 
 pub use delivery::{DeliveryReader, Incoming};
-pub use request::{BodyReader, Framing, Head, HeadReader, MAX_FIELDS, MAX_HEAD, Malformed};
+pub use head::{Framing, Head};
+pub use request::{BodyReader, HeadReader, MAX_FIELDS, MAX_HEAD, Malformed};
 pub use response::{BadResponse, ResponseHead, ResponseReader};
 pub use write::{answer, answer_and_keep};
 
@@ -34,8 +36,8 @@ struct Lines {
     seen: usize,
 }
 
-/// A head with the empty line that ends it, and what has come behind it.
-type HeadAndRest = (Vec<u8>, Vec<u8>);
+/// A head with the empty line that ends it, and how many of the bytes that came last belong to it.
+type HeadAndUsed = (Vec<u8>, usize);
 
 /// Why lines are no head.
 enum NotLines {
@@ -63,7 +65,7 @@ impl fmt::Debug for Names<'_> {
 
 impl Lines {
     /// Takes bytes. Once an empty line has come, returns it all.
-    fn feed(&mut self, bytes: &[u8], limit: usize) -> Result<Option<HeadAndRest>, NotLines> {
+    fn feed(&mut self, bytes: &[u8], limit: usize) -> Result<Option<HeadAndUsed>, NotLines> {
         self.bytes.extend_from_slice(bytes);
         while self.seen < self.bytes.len() {
             if !self.is_behind_return() {
@@ -82,9 +84,10 @@ impl Lines {
             }
             self.seen += 1;
             if byte == b'\n' && before.ends_with(b"\r\n\r") {
-                let behind = self.bytes.split_off(self.seen);
+                let used = bytes.len() - (self.bytes.len() - self.seen);
+                self.bytes.truncate(self.seen);
                 self.seen = 0;
-                return Ok(Some((core::mem::take(&mut self.bytes), behind)));
+                return Ok(Some((core::mem::take(&mut self.bytes), used)));
             }
             if self.seen >= limit {
                 return Err(NotLines::TooLong);

@@ -101,17 +101,17 @@ impl ResponseReader {
         if self.head.is_some() {
             return self.take_in(bytes);
         }
-        let mut behind = bytes.to_vec();
+        let mut behind = bytes;
         while self.head.is_none() {
-            let fed = self.lines.feed(&behind, MAX_HEAD).map_err(|not| match not {
+            let fed = self.lines.feed(behind, MAX_HEAD).map_err(|not| match not {
                 NotLines::LineEnd => BadResponse::NotHttp,
                 NotLines::TooLong => BadResponse::HeadTooLarge,
             })?;
-            let Some((lines, rest)) = fed else { return Ok(()) };
-            behind = rest;
+            let Some((lines, used)) = fed else { return Ok(()) };
+            behind = behind.get(used..).unwrap_or_default();
             self.take_head(&lines)?;
         }
-        self.take_in(&behind)
+        self.take_in(behind)
     }
 
     /// The connection has ended; nothing more will come.

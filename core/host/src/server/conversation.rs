@@ -172,8 +172,8 @@ impl Conversation {
                 }
                 State::Head { reader, until } => match reader.feed(&self.unread) {
                     Err(malformed) => self.refuse(malformed),
-                    Ok(Some((head, behind))) => {
-                        self.unread = behind;
+                    Ok(Some((head, used))) => {
+                        self.unread.drain(..used);
                         self.begin_body(now, head, &admit);
                     }
                     Ok(None) => {

@@ -87,7 +87,7 @@ fn a_connection_is_kept_after_what_was_acknowledged() {
         assert!(!talk.said.contains("close"));
     }
     assert_eq!(talk.statuses(), ["200", "200", "200"]);
-    assert_eq!((talk.handled[2].body.as_slice(), &*talk.handled[2].head.target), (&b"{}"[..], "/a"));
+    assert_eq!((talk.handled[2].body.as_slice(), talk.handled[2].head.target()), (&b"{}"[..], "/a"));
     assert_eq!(talk.wait(30), Rest::Closed);
     assert_eq!(talk.statuses().len(), 3, "without another word");
 }
