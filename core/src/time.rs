@@ -47,7 +47,8 @@ impl Timestamp {
     /// A part of a millisecond counts as a whole one, so that a deadline in the future stays there.
     #[must_use]
     pub fn saturating_add(self, duration: Duration) -> Self {
-        let millis = u64::try_from(duration.as_nanos().div_ceil(1_000_000)).unwrap_or(u64::MAX);
+        let part = duration.subsec_nanos().div_ceil(1_000_000);
+        let millis = duration.as_secs().saturating_mul(1000).saturating_add(part.into());
         Self(self.0.saturating_add(millis))
     }
 

@@ -24,7 +24,7 @@ use std::{
         atomic::{AtomicBool, Ordering},
     },
     task::Poll,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use abyssale_core::{JobId, Notice, Store, StoreError, UnknownOutcome, Write};
@@ -299,7 +299,7 @@ fn crowded(settings: &ListenerSettings) {
     let address = IpAddr::V4(Ipv4Addr::LOCALHOST);
     let _first = places.take(address, |_| {}).unwrap();
     let mut second = places.take(address, |_| {}).unwrap();
-    second.enter(Phase::Handling);
+    second.enter(Phase::Handling, Instant::now());
     assert!(places.take(address, |_| {}).is_none());
 }
 

@@ -2,11 +2,12 @@
 //! share.
 
 use std::{
-    future::ready,
+    future::{Future as _, poll_fn, ready},
     io,
     net::SocketAddr,
     pin::pin,
     sync::Arc,
+    task::Poll,
     time::{Duration, Instant},
 };
 
@@ -157,15 +158,21 @@ async fn converse<S: AsyncRead + AsyncWrite + Unpin>(
     // Nothing is ever sent, so what changes is that the sender is gone.
     let mut stopped = pin!(listening.changed());
     let mut timer = pin!(sleep_until(begun.into()));
+    // When the timer will go off. It may do so early: setting it anew for each request costs more than that.
+    let mut set = None::<Instant>;
+    let mut now = begun;
     let mut shutting_down = false;
     let admit = |head: &Head| receiver.admit(head.method(), head.target(), head);
     loop {
-        let step = conversation.next(Instant::now(), admit);
-        place.enter(conversation.phase());
+        let step = conversation.next(now, admit);
+        place.enter(conversation.phase(), now);
         match step {
             // What has come is read before anything else is looked at.
             Step::Read { until } => {
-                timer.as_mut().reset(until.into());
+                if set.is_none_or(|set| until < set) {
+                    timer.as_mut().reset(until.into());
+                    set = Some(until);
+                }
                 tokio::select! {
                     biased;
                     read = stream.read(&mut buffer) => match read {
@@ -180,8 +187,9 @@ async fn converse<S: AsyncRead + AsyncWrite + Unpin>(
                         shutting_down = true;
                         conversation.shut_down();
                     }
-                    () = &mut timer => {}
+                    () = &mut timer => set = None,
                 }
+                now = Instant::now();
             }
             Step::Handle(request) => {
                 let head = &request.head;
@@ -189,14 +197,20 @@ async fn converse<S: AsyncRead + AsyncWrite + Unpin>(
                 if stopping.has_changed().is_err() {
                     conversation.shut_down();
                 }
-                conversation.answer(Instant::now(), &reply);
+                now = Instant::now();
+                conversation.answer(now, &reply);
             }
             Step::Write { bytes, until } => {
-                timeout_at(until.into(), async {
+                let mut written = pin!(async {
                     stream.write_all(&bytes).await?;
                     stream.flush().await
-                })
-                .await??;
+                });
+                // An answer fits into the socket's buffer, unless the other end reads none.
+                match poll_fn(|context| Poll::Ready(written.as_mut().poll(context))).await {
+                    Poll::Ready(done) => done?,
+                    Poll::Pending => timeout_at(until.into(), written).await??,
+                }
+                now = Instant::now();
             }
             Step::Finish => stream.shutdown().await?,
             Step::Close => return Ok(()),

@@ -179,7 +179,8 @@ fn serve(shared: &Shared, accepted: Accepted) -> io::Result<()> {
     stream.set_nodelay(true)?;
     let receiver = &shared.receiver;
     let (settings, memory) = (Arc::clone(&shared.settings), Arc::clone(&shared.memory));
-    let mut conversation = Conversation::new(settings, receiver.counters(), memory, Instant::now());
+    let mut now = Instant::now();
+    let mut conversation = Conversation::new(settings, receiver.counters(), memory, now);
     let mut wire = Wire::new(stream, shared.tls.as_ref())?;
     let mut buffer = vec![0; READ];
     let admit = |head: &Head| receiver.admit(head.method(), head.target(), head);
@@ -187,20 +188,27 @@ fn serve(shared: &Shared, accepted: Accepted) -> io::Result<()> {
         if shared.closing.load(Ordering::Acquire) {
             conversation.shut_down();
         }
-        let step = conversation.next(Instant::now(), admit);
-        place.enter(conversation.phase());
+        let step = conversation.next(now, admit);
+        place.enter(conversation.phase(), now);
         match step {
-            Step::Read { until } => match wire.read(&mut buffer, until)? {
-                Some(0) => conversation.ended(),
-                Some(count) => conversation.received(buffer.get(..count).unwrap_or_default()),
-                None => {}
-            },
+            Step::Read { until } => {
+                match wire.read(&mut buffer, until)? {
+                    Some(0) => conversation.ended(),
+                    Some(count) => conversation.received(buffer.get(..count).unwrap_or_default()),
+                    None => {}
+                }
+                now = Instant::now();
+            }
             Step::Handle(request) => {
                 let head = &request.head;
                 let reply = receiver.receive(head.method(), head.target(), head, &request.body);
-                conversation.answer(Instant::now(), &reply);
+                now = Instant::now();
+                conversation.answer(now, &reply);
             }
-            Step::Write { bytes, until } => wire.write(&bytes, until)?,
+            Step::Write { bytes, until } => {
+                wire.write(&bytes, until)?;
+                now = Instant::now();
+            }
             Step::Finish => wire.finish()?,
             Step::Close => return Ok(()),
         }

@@ -52,24 +52,28 @@ pub fn answer_and_keep(status: u16) -> Vec<u8> {
 }
 
 fn written(status: u16, close: &str) -> Vec<u8> {
-    let reason = match status {
-        200 => "OK",
-        400 => "Bad Request",
-        401 => "Unauthorized",
-        404 => "Not Found",
-        405 => "Method Not Allowed",
-        408 => "Request Timeout",
-        411 => "Length Required",
-        413 => "Content Too Large",
-        415 => "Unsupported Media Type",
-        429 => "Too Many Requests",
-        431 => "Request Header Fields Too Large",
-        503 => "Service Unavailable",
-        // It may be empty, and says nothing that the status does not.
-        _ => "",
+    let other;
+    let line = match status {
+        200 => "200 OK",
+        400 => "400 Bad Request",
+        401 => "401 Unauthorized",
+        404 => "404 Not Found",
+        405 => "405 Method Not Allowed",
+        408 => "408 Request Timeout",
+        411 => "411 Length Required",
+        413 => "413 Content Too Large",
+        415 => "415 Unsupported Media Type",
+        429 => "429 Too Many Requests",
+        431 => "431 Request Header Fields Too Large",
+        503 => "503 Service Unavailable",
+        // The reason may be empty, and says nothing that the status does not.
+        status => {
+            other = alloc::format!("{status} ");
+            &other
+        }
     };
     let allow = if status == 405 { "allow: POST\r\n" } else { "" };
-    alloc::format!("HTTP/1.1 {status} {reason}\r\ncontent-length: 0\r\n{close}{allow}\r\n").into_bytes()
+    ["HTTP/1.1 ", line, "\r\ncontent-length: 0\r\n", close, allow, "\r\n"].concat().into_bytes()
 }
 
 #[cfg(test)]

@@ -283,7 +283,12 @@ impl Conversation {
     }
 
     fn say(&mut self, status: u16, keep: bool) {
-        self.out.extend(if keep { answer_and_keep(status) } else { answer(status) });
+        let said = if keep { answer_and_keep(status) } else { answer(status) };
+        if self.out.is_empty() {
+            self.out = said;
+        } else {
+            self.out.extend(said);
+        }
     }
 }
 

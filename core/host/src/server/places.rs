@@ -12,7 +12,7 @@ use std::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use super::ListenerSettings;
@@ -108,7 +108,7 @@ impl Places {
         let number = open.next;
         open.next += 1;
         let standing = Arc::new(Standing(AtomicU64::new(0)));
-        standing.enter(Phase::Silent, self.epoch);
+        standing.enter(Phase::Silent, self.epoch.elapsed());
         *open.per_address.entry(address).or_default() += 1;
         let close = Box::new(close);
         open.connections.insert(number, Connection { address, standing: Arc::clone(&standing), close });
@@ -163,9 +163,9 @@ impl Open {
 }
 
 impl Standing {
-    fn enter(&self, phase: Phase, epoch: Instant) {
+    fn enter(&self, phase: Phase, since: Duration) {
         // Half a million years of microseconds fit.
-        let micros = u64::try_from(epoch.elapsed().as_micros()).unwrap_or(u64::MAX >> 2);
+        let micros = u64::try_from(since.as_micros()).unwrap_or(u64::MAX >> 2);
         self.0.store((micros << 2) | phase as u64, Ordering::Release);
     }
 
@@ -197,11 +197,11 @@ pub struct Place {
 
 impl Place {
     /// The connection is in this phase now.
-    pub fn enter(&mut self, phase: Phase) {
+    pub fn enter(&mut self, phase: Phase, now: Instant) {
         // The first byte does not make it younger.
         let same = (self.phase, phase) == (Phase::Silent, Phase::Reading);
         if self.phase != phase && !same {
-            self.standing.enter(phase, self.places.epoch);
+            self.standing.enter(phase, now.saturating_duration_since(self.places.epoch));
         } else if same {
             self.standing.0.fetch_xor(Phase::Silent as u64 ^ Phase::Reading as u64, Ordering::AcqRel);
         }
@@ -257,11 +257,11 @@ mod tests {
         let places = places(2, 2);
         let (mut first, first_goes) = take(&places, "127.0.0.1").unwrap();
         let (_second, second_goes) = take(&places, "127.0.0.2").unwrap();
-        first.enter(Phase::Handling);
+        first.enter(Phase::Handling, Instant::now());
         let (_third, third_goes) = take(&places, "127.0.0.3").unwrap();
         assert!(second_goes.try_recv().is_ok() && first_goes.try_recv().is_err());
         assert_eq!(places.taken(), 2);
-        first.enter(Phase::Idle);
+        first.enter(Phase::Idle, Instant::now());
         assert!(take(&places, "127.0.0.4").is_some());
         assert!(first_goes.try_recv().is_ok() && third_goes.try_recv().is_err(), "idle before sending");
         let counts = places.counters.read();
@@ -272,9 +272,9 @@ mod tests {
     fn shutting_down_spares_what_has_begun() {
         let places = places(9, 9);
         let [mut idle, silent, mut reading, mut handling] = [(); 4].map(|()| take(&places, "::1").unwrap());
-        idle.0.enter(Phase::Idle);
-        reading.0.enter(Phase::Reading);
-        handling.0.enter(Phase::Handling);
+        idle.0.enter(Phase::Idle, Instant::now());
+        reading.0.enter(Phase::Reading, Instant::now());
+        handling.0.enter(Phase::Handling, Instant::now());
         places.close(Phase::Silent, End::Gently);
         let told = [&idle, &silent, &reading, &handling].map(|(_, goes)| goes.try_recv().is_ok());
         assert_eq!(told, [true, true, false, false]);
@@ -284,7 +284,7 @@ mod tests {
     fn one_byte_does_not_keep_a_place_longer_than_none() {
         let places = places(2, 2);
         let (mut dribbling, goes) = take(&places, "127.0.0.1").unwrap();
-        dribbling.enter(Phase::Reading);
+        dribbling.enter(Phase::Reading, Instant::now());
         let (_newcomer, newcomer_goes) = take(&places, "127.0.0.1").unwrap();
         let _third = take(&places, "127.0.0.1").unwrap();
         assert!(goes.try_recv().is_ok() && newcomer_goes.try_recv().is_err());
@@ -294,7 +294,7 @@ mod tests {
     fn what_is_being_handled_is_never_cut_off() {
         let places = places(1, 1);
         let (mut only, goes) = take(&places, "127.0.0.1").unwrap();
-        only.enter(Phase::Handling);
+        only.enter(Phase::Handling, Instant::now());
         assert!(take(&places, "127.0.0.2").is_none());
         assert!(goes.try_recv().is_err());
         drop(only);
