@@ -101,7 +101,17 @@ impl<H: Headers + ?Sized> Headers for &H {
 #[cfg(feature = "http")]
 impl Headers for ::http::HeaderMap {
     fn nth(&self, name: &str, n: usize) -> Option<&[u8]> {
-        self.get_all(name).iter().nth(n).map(::http::HeaderValue::as_bytes)
+        match n {
+            0 => self.get(name).map(::http::HeaderValue::as_bytes),
+            _ => self.get_all(name).iter().nth(n).map(::http::HeaderValue::as_bytes),
+        }
+    }
+
+    fn sole(&self, name: &str) -> Result<Option<&[u8]>, Repeated> {
+        // The name is hashed once.
+        let mut values = self.get_all(name).iter().map(::http::HeaderValue::as_bytes);
+        let value = values.next();
+        if values.next().is_some() { Err(Repeated) } else { Ok(value) }
     }
 }
 
@@ -116,5 +126,22 @@ mod tests {
         assert_eq!(headers.nth("a", 1), Some(&b"2"[..]));
         assert_eq!(headers.only("B"), Some(&b"3"[..]));
         assert_eq!(().first("a"), None);
+    }
+
+    #[cfg(feature = "http")]
+    #[test]
+    fn a_header_map_says_the_same_as_its_pairs() {
+        let pairs = [("a", "1"), ("b", "3"), ("a", "2")];
+        let mut map = ::http::HeaderMap::new();
+        for (name, value) in pairs {
+            map.append(name, ::http::HeaderValue::from_static(value));
+        }
+        for name in ["a", "A", "b", "c", "no name"] {
+            assert_eq!(map.sole(name), pairs.sole(name), "{name}");
+            assert_eq!(map.only(name), pairs.only(name), "{name}");
+            for n in 0..4 {
+                assert_eq!(map.nth(name, n), pairs.nth(name, n), "{name}");
+            }
+        }
     }
 }
