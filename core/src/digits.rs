@@ -22,8 +22,8 @@ pub(crate) fn decimal(digits: &[u8]) -> Option<u64> {
 fn eight(digits: [u8; 8]) -> Option<u64> {
     let digits = u64::from_le_bytes(digits);
     // What has the same upper half as a digit, and still has it when six more is added, is one.
-    let upper = digits | (digits.wrapping_add(EACH * 6));
-    if upper & (EACH * 0xF0) != EACH * 0x30 || digits & (EACH * 0xF0) != EACH * 0x30 {
+    let upper = |digits: u64| digits & (EACH * 0xF0);
+    if upper(digits) != EACH * 0x30 || upper(digits.wrapping_add(EACH * 6)) != EACH * 0x30 {
         return None;
     }
     let ones = digits & (EACH * 0x0F);

@@ -128,6 +128,21 @@ mod tests {
         assert_eq!(().first("a"), None);
     }
 
+    #[test]
+    fn who_only_knows_the_nth_knows_the_sole_one() {
+        struct Numbered([(&'static str, &'static str); 3]);
+        impl Headers for Numbered {
+            fn nth(&self, name: &str, n: usize) -> Option<&[u8]> {
+                self.0.nth(name, n)
+            }
+        }
+        let headers = Numbered([("a", "1"), ("b", "3"), ("A", "2")]);
+        assert_eq!(headers.sole("a"), Err(Repeated));
+        assert_eq!(headers.sole("b"), Ok(Some(&b"3"[..])));
+        assert_eq!(headers.sole("c"), Ok(None));
+        assert_eq!(headers.first("a"), Some(&b"1"[..]));
+    }
+
     #[cfg(feature = "http")]
     #[test]
     fn a_header_map_says_the_same_as_its_pairs() {
