@@ -11,6 +11,8 @@ mod response;
 mod url;
 
 pub use date::parse_http_date;
+#[cfg(feature = "http1")]
+pub(crate) use headers::is_named;
 pub use headers::{Headers, Repeated};
 pub use request::{Method, Request};
 pub use response::Response;

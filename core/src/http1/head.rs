@@ -9,7 +9,7 @@ use core::{fmt, ops::Range, ptr};
 use super::{Malformed, request::MAX_FIELDS};
 use crate::{
     digits::decimal,
-    http::{Headers, Repeated},
+    http::{Headers, Repeated, is_named},
 };
 
 /// The head of a request. Its fields are looked up by name, as those of any [`Headers`].
@@ -109,9 +109,7 @@ impl Head {
     }
 
     fn named(&self, name: &str) -> impl Iterator<Item = &[u8]> {
-        let fields = self.fields.iter().filter(move |field| {
-            field.name.len() == name.len() && self.slice(&field.name).eq_ignore_ascii_case(name.as_bytes())
-        });
+        let fields = self.fields.iter().filter(move |field| is_named(self.slice(&field.name), name));
         fields.map(|field| self.slice(&field.value))
     }
 
@@ -164,7 +162,7 @@ struct Said {
 impl Said {
     /// Of these, each may be said once and in one way; only `connection` may be repeated.
     fn hear(&mut self, name: &str, value: &[u8]) -> Result<(), Malformed> {
-        let is = |known: &str| name.len() == known.len() && name.eq_ignore_ascii_case(known);
+        let is = |known| is_named(name.as_bytes(), known);
         let once = |is_first: bool| is_first.then_some(()).ok_or(Malformed::BadRequest);
         if is("host") {
             once(!self.host)?;

@@ -214,6 +214,7 @@ mod tests {
     use alloc::format;
 
     use super::*;
+    use crate::http::{Headers as _, Repeated};
 
     fn head(text: &str) -> Result<Option<(Head, usize)>, Malformed> {
         HeadReader::default().feed(text.as_bytes())
@@ -239,6 +240,28 @@ mod tests {
             assert_eq!((head.method(), head.target()), ("POST", "/abyssale/t?a=b"));
             assert_eq!((head.framing, head.expects_continue), (Framing::Length(5), true));
         }
+    }
+
+    #[test]
+    fn fields_are_found_by_name_and_shown_without_what_they_say() {
+        let text = "POST /abyssale/s3cret HTTP/1.1\r\nHost: h\r\nA: 1\r\nB: other\r\na: \r\nContent-Lengtn: 7\r\n\r\n";
+        let (head, _) = head(text).unwrap().unwrap();
+        assert_eq!(
+            (head.first("a"), head.nth("a", 1), head.nth("a", 2)),
+            (Some(&b"1"[..]), Some(&b""[..]), None)
+        );
+        assert_eq!(
+            (head.sole("A"), head.sole("b"), head.sole("c")),
+            (Err(Repeated), Ok(Some(&b"other"[..])), Ok(None))
+        );
+        let fields: Vec<_> = head.fields().collect();
+        let said: [(&str, &[u8]); 5] =
+            [("Host", b"h"), ("A", b"1"), ("B", b"other"), ("a", b""), ("Content-Lengtn", b"7")];
+        assert_eq!(fields, said);
+        assert_eq!(head.framing, Framing::Absent, "a name that only looks like another");
+        let shown = format!("{head:?}");
+        assert!(shown.contains("POST") && shown.contains("Content-Lengtn"), "{shown}");
+        assert!(!shown.contains("s3cret") && !shown.contains("other"), "{shown}");
     }
 
     #[test]
@@ -301,6 +324,15 @@ mod tests {
         };
         assert_eq!(read(27, 1), Ok(()));
         assert_eq!((read(26, 1), read(27, 0)), (Err(Malformed::HeadTooLarge), Err(Malformed::HeadTooLarge)));
+    }
+
+    #[test]
+    fn only_who_speaks_1_1_is_told_to_continue() {
+        let waits = |version: &str| {
+            let text = format!("POST /a HTTP/{version}\r\nHost: h\r\nExpect: 100-Continue\r\n\r\n");
+            head(&text).unwrap().unwrap().0.expects_continue
+        };
+        assert_eq!((waits("1.1"), waits("1.0")), (true, false));
     }
 
     #[test]
