@@ -13,6 +13,7 @@
 //!
 //! TLS is yours to put underneath: the bytes are the same.
 
+mod body;
 mod delivery;
 mod head;
 mod request;
@@ -22,9 +23,10 @@ mod write;
 use alloc::{string::String, vec::Vec};
 use core::fmt;
 
+pub use body::BodyReader;
 pub use delivery::{DeliveryReader, Incoming};
 pub use head::{Framing, Head};
-pub use request::{BodyReader, HeadReader, MAX_FIELDS, MAX_HEAD, Malformed};
+pub use request::{HeadReader, MAX_FIELDS, MAX_HEAD, Malformed};
 pub use response::{BadResponse, ResponseHead, ResponseReader};
 pub use write::{answer, answer_and_keep};
 
