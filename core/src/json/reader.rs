@@ -5,9 +5,12 @@
 //! breaks off. Behind all that, the problems are still there to be read. What is valid JSON is read
 //! as `serde_json` reads it, which the tests check against it.
 
-use alloc::{borrow::Cow, string::String, vec::Vec};
+use alloc::vec::Vec;
 
-use super::scan::{digit_run, plain_run};
+use super::{
+    escape::{Raw, escape},
+    scan::{digit_run, plain_run},
+};
 
 /// A place in a JSON text.
 #[derive(Clone)]
@@ -19,15 +22,6 @@ pub(crate) struct Json<'a> {
 /// The text breaks off, or is not what it should be. What was read until then counts.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) struct Broken;
-
-/// A string as it stands in the text, without its quotes.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) enum Raw<'a> {
-    /// There are no escapes in it.
-    Plain(&'a str),
-    /// There are, and they were checked.
-    Escaped(&'a str),
-}
 
 impl<'a> Json<'a> {
     pub(crate) fn new(text: &'a str) -> Self {
@@ -217,71 +211,6 @@ impl<'a> Json<'a> {
     }
 }
 
-impl<'a> Raw<'a> {
-    /// The string itself.
-    #[inline]
-    pub(crate) fn decode(self) -> Cow<'a, str> {
-        match self {
-            Self::Plain(text) => Cow::Borrowed(text),
-            Self::Escaped(text) => {
-                let mut out = String::with_capacity(text.len());
-                unescape(text, &mut out);
-                Cow::Owned(out)
-            }
-        }
-    }
-}
-
-/// Appends what a string stands for. Escapes were checked; at one that is not valid, it ends.
-pub(crate) fn unescape(mut raw: &str, out: &mut String) {
-    while let Some(at) = raw.find('\\') {
-        let (plain, rest) = raw.split_at_checked(at).unwrap_or((raw, ""));
-        out.push_str(plain);
-        let Some((c, len)) = escape(rest) else { return };
-        out.push(c);
-        raw = rest.get(len..).unwrap_or_default();
-    }
-    out.push_str(raw);
-}
-
-/// The character an escape stands for, and how long the escape is. A lone surrogate, which no text
-/// can hold, is replaced.
-fn escape(text: &str) -> Option<(char, usize)> {
-    let simple = match text.as_bytes().get(1)? {
-        b'"' => '"',
-        b'\\' => '\\',
-        b'/' => '/',
-        b'b' => '\u{8}',
-        b'f' => '\u{c}',
-        b'n' => '\n',
-        b'r' => '\r',
-        b't' => '\t',
-        b'u' => return unicode_escape(text),
-        _ => return None,
-    };
-    Some((simple, 2))
-}
-
-fn unicode_escape(text: &str) -> Option<(char, usize)> {
-    let first = hex(text.get(2..6)?)?;
-    if let Some(c) = char::from_u32(first) {
-        return Some((c, 6));
-    }
-    let second = text.get(6..12).and_then(|rest| hex(rest.strip_prefix("\\u")?));
-    match second {
-        Some(second @ 0xDC00..=0xDFFF) if first < 0xDC00 => {
-            let c = char::from_u32(0x1_0000 + ((first - 0xD800) << 10) + (second - 0xDC00))?;
-            Some((c, 12))
-        }
-        _ => Some((char::REPLACEMENT_CHARACTER, 6)),
-    }
-}
-
-/// The value of hexadecimal digits and nothing else; `from_str_radix` takes a sign as well.
-pub(crate) fn hex(digits: &str) -> Option<u32> {
-    digits.bytes().try_fold(0_u32, |value, byte| Some((value << 4) | char::from(byte).to_digit(16)?))
-}
-
 /// The number or the literal that a text begins with.
 fn word(text: &str) -> Option<&str> {
     let len = text.bytes().take_while(|byte| byte.is_ascii_alphanumeric() || b"+-.".contains(byte)).count();
@@ -321,7 +250,10 @@ const LITERALS: [&str; 6] = ["null", "true", "false", "NaN", "Infinity", "-Infin
 
 #[cfg(test)]
 mod tests {
-    use alloc::{format, string::ToString};
+    use alloc::{
+        format,
+        string::{String, ToString},
+    };
 
     use proptest::prelude::*;
     use serde::de::IgnoredAny;
@@ -362,6 +294,21 @@ mod tests {
         assert!(!json.take_key("\"a\"") && !json.take_key("\"abc\"") && json.at() == 0);
         assert!(json.take_key("\"ab\"") && json.at() == 4);
         assert!(!json.take_key("\"ab\""));
+    }
+
+    #[test]
+    fn a_value_is_passed_over_and_nothing_that_is_none() {
+        for text in ["1", "null", r#""]\"""#, "[]", r#"{"a":[{"b":"}"},2]}"#, "[1 , 2]"] {
+            for behind in [",", "}", "]", " "] {
+                let whole = format!(" {text}{behind}");
+                let mut json = Json::new(&whole);
+                assert_eq!(json.skip(), Ok(text), "{whole}");
+                assert_eq!(json.at(), 1 + text.len());
+            }
+        }
+        for text in ["", " ", ",", ":", "}", "]", "]1,", "[1", "[\"", "{\"a\":", "nul,", "01,"] {
+            assert_eq!(Json::new(text).skip(), Err(Broken), "{text}");
+        }
     }
 
     proptest! {

@@ -1,0 +1,77 @@
+//! A string of JSON as it is written, and what it stands for.
+
+use alloc::{borrow::Cow, string::String};
+
+/// A string as it stands in the text, without its quotes.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Raw<'a> {
+    /// There are no escapes in it.
+    Plain(&'a str),
+    /// There are, and they were checked.
+    Escaped(&'a str),
+}
+
+impl<'a> Raw<'a> {
+    /// The string itself.
+    #[inline]
+    pub(crate) fn decode(self) -> Cow<'a, str> {
+        match self {
+            Self::Plain(text) => Cow::Borrowed(text),
+            Self::Escaped(text) => {
+                let mut out = String::with_capacity(text.len());
+                unescape(text, &mut out);
+                Cow::Owned(out)
+            }
+        }
+    }
+}
+
+/// Appends what a string stands for. Escapes were checked; at one that is not valid, it ends.
+pub(crate) fn unescape(mut raw: &str, out: &mut String) {
+    while let Some(at) = raw.find('\\') {
+        let (plain, rest) = raw.split_at_checked(at).unwrap_or((raw, ""));
+        out.push_str(plain);
+        let Some((c, len)) = escape(rest) else { return };
+        out.push(c);
+        raw = rest.get(len..).unwrap_or_default();
+    }
+    out.push_str(raw);
+}
+
+/// The character an escape stands for, and how long the escape is. A lone surrogate, which no text
+/// can hold, is replaced.
+pub(super) fn escape(text: &str) -> Option<(char, usize)> {
+    let simple = match text.as_bytes().get(1)? {
+        b'"' => '"',
+        b'\\' => '\\',
+        b'/' => '/',
+        b'b' => '\u{8}',
+        b'f' => '\u{c}',
+        b'n' => '\n',
+        b'r' => '\r',
+        b't' => '\t',
+        b'u' => return unicode_escape(text),
+        _ => return None,
+    };
+    Some((simple, 2))
+}
+
+fn unicode_escape(text: &str) -> Option<(char, usize)> {
+    let first = hex(text.get(2..6)?)?;
+    if let Some(c) = char::from_u32(first) {
+        return Some((c, 6));
+    }
+    let second = text.get(6..12).and_then(|rest| hex(rest.strip_prefix("\\u")?));
+    match second {
+        Some(second @ 0xDC00..=0xDFFF) if first < 0xDC00 => {
+            let c = char::from_u32(0x1_0000 + ((first - 0xD800) << 10) + (second - 0xDC00))?;
+            Some((c, 12))
+        }
+        _ => Some((char::REPLACEMENT_CHARACTER, 6)),
+    }
+}
+
+/// The value of hexadecimal digits and nothing else; `from_str_radix` takes a sign as well.
+pub(crate) fn hex(digits: &str) -> Option<u32> {
+    digits.bytes().try_fold(0_u32, |value, byte| Some((value << 4) | char::from(byte).to_digit(16)?))
+}
