@@ -123,9 +123,8 @@ impl State {
     fn step(self, byte: u8) -> Result<Self, Malformed> {
         match (self, byte) {
             (Self::Size { digits, size }, b'\r') if digits > 0 => Ok(Self::SizeEnd { size }),
-            (Self::Size { digits: 0..8, size }, digit) if digit.is_ascii_hexdigit() => {
+            (Self::Size { digits: digits @ 0..8, size }, digit) => {
                 let value = char::from(digit).to_digit(16).ok_or(Malformed::BadRequest)?;
-                let Self::Size { digits, .. } = self else { return Err(Malformed::BadRequest) };
                 Ok(Self::Size { digits: digits + 1, size: size * 16 + u64::from(value) })
             }
             (Self::SizeEnd { size: 0 }, b'\n') => Ok(Self::LastEnd { feed: false }),
@@ -141,6 +140,8 @@ impl State {
 
 #[cfg(test)]
 mod tests {
+    use alloc::format;
+
     use super::*;
 
     fn body(framing: Framing, bytes: &[u8], step: usize) -> Result<(Vec<u8>, usize), Malformed> {
@@ -176,7 +177,8 @@ mod tests {
             " 5\r\nhello\r\n0\r\n\r\n",
             "5 \r\nhello\r\n0\r\n\r\n",
             "5;a=b\r\nhello\r\n0\r\n\r\n",
-            "\r\n",
+            "\r\n\r\n",
+            "g\r\n",
             "5\nhello\n0\n\n",
             "5\r\nhelloX\r\n0\r\n\r\n",
             "000000005\r\nhello\r\n0\r\n\r\n",
@@ -194,5 +196,17 @@ mod tests {
         let endless = "10\r\n0123456789abcdef\r\n".repeat(100);
         assert_eq!(body(Framing::Chunked, endless.as_bytes(), 9), Err(Malformed::BodyTooLarge));
         assert_eq!(body(Framing::Chunked, b"ffffffff\r\nx", 9), Err(Malformed::BadRequest), "not whole");
+        let just = [b'x'; 100];
+        assert_eq!(body(Framing::Length(100), &just, 9), Ok((just.to_vec(), 100)));
+        let chunked = [b"32\r\n", &just[..50], b"\r\n32\r\n", &just[50..], b"\r\n0\r\n\r\n"].concat();
+        assert_eq!(body(Framing::Chunked, &chunked, 9), Ok((just.to_vec(), chunked.len())));
+    }
+
+    #[test]
+    fn what_came_is_not_shown() {
+        let mut reader = BodyReader::new(Framing::Length(9), 100).unwrap();
+        reader.feed(b"s3cret").unwrap();
+        assert_eq!(reader.body(), b"s3cret");
+        assert_eq!(format!("{reader:?}"), "BodyReader { state: Counted(3), body: (6 bytes), limit: 100 }");
     }
 }
