@@ -236,6 +236,7 @@ const OUT_OF_DESCRIPTORS: Duration = Duration::from_millis(50);
 #[cfg(test)]
 mod tests {
     use std::{
+        hint::black_box,
         io::{Read as _, Write as _},
         sync::{Mutex, mpsc},
     };
@@ -288,6 +289,19 @@ mod tests {
         *slot.lock().unwrap() = Some(listener);
         assert_eq!(deliver(address), "200");
         was_handled.recv_timeout(Duration::from_secs(10)).unwrap();
+    }
+
+    #[test]
+    fn a_handler_has_the_stack_of_any_thread() {
+        fn descend(pages: usize) {
+            let page = black_box([0_u8; 4096]);
+            if pages > 0 {
+                descend(pages - 1);
+            }
+            black_box(page);
+        }
+        let listener = receiver(|| descend(100)).listen("127.0.0.1:0").unwrap();
+        assert_eq!(deliver(listener.local_addr()), "200");
     }
 
     #[test]

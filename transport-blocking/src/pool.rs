@@ -50,10 +50,8 @@ impl<T: Send + 'static> Pool<T> {
             queues.threads += 1;
             drop(queues);
             let pool = Arc::clone(self);
-            let started = thread::Builder::new()
-                .name("abyssale-deliver".into())
-                .stack_size(STACK)
-                .spawn(move || pool.work());
+            // The stack is as large as any thread's: what a handler does with it is the user's.
+            let started = thread::Builder::new().name("abyssale-deliver".into()).spawn(move || pool.work());
             if let Err(error) = started {
                 let mut queues = self.queues();
                 queues.threads -= 1;
@@ -133,8 +131,6 @@ impl<T> fmt::Debug for Pool<T> {
 
 /// How long a thread without work is kept.
 const SPARE: Duration = Duration::from_secs(10);
-/// A connection needs little of it, and there may be many.
-const STACK: usize = 256 << 10;
 
 #[cfg(test)]
 mod tests {
