@@ -75,3 +75,40 @@ fn unicode_escape(text: &str) -> Option<(char, usize)> {
 pub(crate) fn hex(digits: &str) -> Option<u32> {
     digits.bytes().try_fold(0_u32, |value, byte| Some((value << 4) | char::from(byte).to_digit(16)?))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn escapes_stand_for_what_another_reader_says() {
+        for text in [
+            r#""\"\\\/\b\f\n\r\t""#,
+            r#""a\u0000b\u001f\u007f\u00e9\uFFFD\uffff""#,
+            r#""\ud83d\ude00\uD800\uDC00\udbff\udfff""#,
+            r#""\u0022\u005c""#,
+        ] {
+            let inner = text.get(1..text.len() - 1).unwrap();
+            let expected: String = serde_json::from_str(text).unwrap();
+            assert_eq!(Raw::Escaped(inner).decode(), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn half_a_surrogate_is_replaced_and_what_is_no_escape_is_none() {
+        let halves = [
+            (r"\ud83d", "\u{fffd}"),
+            (r"\ud83d!", "\u{fffd}!"),
+            (r"\ude00\ud83d", "\u{fffd}\u{fffd}"),
+            (r"\ud83d\n", "\u{fffd}\n"),
+            (r"\ud83d\u0041", "\u{fffd}A"),
+            (r"\ud83d\ud83d\ude00", "\u{fffd}\u{1f600}"),
+        ];
+        for (raw, expected) in halves {
+            assert_eq!(Raw::Escaped(raw).decode(), expected, "{raw}");
+        }
+        for raw in [r"\", r"\x", r"\u", r"\u12", r"\u12g4", r"\u+123", r"\é"] {
+            assert_eq!(escape(raw), None, "{raw}");
+        }
+    }
+}
