@@ -293,7 +293,7 @@ fn not_saved<A: Adapter>() {
     assert!(matches!(world.save().map(drop), Err(abyssale_host::Error::Store(_))));
 }
 
-/// The one place is needed for another, and then there is none.
+/// The one place is needed for another, then there is none, and then no descriptor.
 fn crowded(settings: &ListenerSettings) {
     let places = Places::new(settings, Arc::default());
     let address = IpAddr::V4(Ipv4Addr::LOCALHOST);
@@ -301,6 +301,7 @@ fn crowded(settings: &ListenerSettings) {
     let mut second = places.take(address, |_| {}).unwrap();
     second.enter(Phase::Handling, Instant::now());
     assert!(places.take(address, |_| {}).is_none());
+    places.not_accepted(&std::io::Error::other("too many open files"));
 }
 
 /// A request of a stranger to the callback address's host: the status that is answered.

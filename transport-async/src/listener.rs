@@ -8,7 +8,7 @@ use std::{
     pin::pin,
     sync::Arc,
     task::Poll,
-    time::{Duration, Instant},
+    time::Instant,
 };
 
 use abyssale_core::http1::Head;
@@ -107,8 +107,7 @@ async fn accept(listener: TcpListener, places: Arc<Places>, server: Server) {
         };
         match accepted {
             Ok((stream, from)) => take_in(&mut connections, stream, from),
-            // Out of descriptors, most likely: wait for one to come free instead of spinning.
-            Err(_) => sleep(OUT_OF_DESCRIPTORS).await,
+            Err(error) => sleep(places.not_accepted(&error)).await,
         }
     }
     // For the other end, those that are waiting here have been accepted.
@@ -220,4 +219,3 @@ async fn converse<S: AsyncRead + AsyncWrite + Unpin>(
 
 /// How much is read at a time.
 const READ: usize = 8 << 10;
-const OUT_OF_DESCRIPTORS: Duration = Duration::from_millis(50);

@@ -145,8 +145,7 @@ fn accept(listener: &TcpListener, shared: &Shared, pool: &Arc<Pool<Accepted>>) {
     while !shared.closing.load(Ordering::Acquire) {
         match listener.accept() {
             Ok((stream, from)) => take_in(shared, pool, stream, from.ip()),
-            // Out of descriptors, most likely: wait for one to come free instead of spinning.
-            Err(_) => thread::park_timeout(OUT_OF_DESCRIPTORS),
+            Err(error) => thread::park_timeout(shared.places.not_accepted(&error)),
         }
     }
     // For the other end, those that are waiting here have been accepted.
@@ -231,7 +230,6 @@ const READ: usize = 8 << 10;
 const WAKE: Duration = Duration::from_millis(100);
 /// How long to try to wake it, and to wait for those who have been cut off.
 const GIVE_UP: Duration = Duration::from_secs(2);
-const OUT_OF_DESCRIPTORS: Duration = Duration::from_millis(50);
 
 #[cfg(test)]
 mod tests {

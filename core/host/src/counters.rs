@@ -1,6 +1,9 @@
 //! What has come of the requests to a callback address, in figures that a program can read at any time.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::{
+    io,
+    sync::atomic::{AtomicU64, Ordering},
+};
 
 use abyssale_core::webhook::{Refusal, Reply};
 
@@ -68,8 +71,10 @@ counters! {
     connections,
     /// Connections that a listener closed at once because there was no place.
     turned_away,
-    /// Connections that a listener cut off because another needed the place.
+    /// Connections that a listener cut off because another needed the place, or its descriptor.
     made_room,
+    /// Times that a listener could not accept a connection, most likely because the process had no descriptor left.
+    not_accepted,
 }
 
 impl Counters {
@@ -112,6 +117,11 @@ impl Counters {
     pub(crate) fn made_room(&self) {
         increase(&self.made_room);
         trace::made_room();
+    }
+
+    pub(crate) fn not_accepted(&self, reason: &io::Error) {
+        increase(&self.not_accepted);
+        trace::not_accepted(reason, &self.pace);
     }
 }
 

@@ -1,5 +1,5 @@
 //! What is said through [`tracing`](https://docs.rs/tracing), for who watches a program from outside: everything that both
-//! transports say, at which level and with which fields, is in this file.
+//! transports say, at which level and with which fields, is in this file. Long, because all of it is.
 //!
 //! It takes the feature `tracing`, which both transports hand on. Without it there is nothing: every type here is empty, every
 //! function too, and no crate comes in. A program that wants figures instead reads
@@ -34,6 +34,7 @@
 //! | delivery refused | WARN | `abyssale::delivery` | `status` `refusal` |
 //! | request refused | DEBUG | `abyssale::delivery` | `status` `refusal` |
 //! | connection turned away | WARN | `abyssale::listener` | |
+//! | connection not accepted | WARN | `abyssale::listener` | `reason` |
 //! | connection made room | DEBUG | `abyssale::listener` | |
 //! | jobs saved | TRACE | `abyssale::store` | `jobs` `duration_ms` |
 //! | jobs not saved | WARN | `abyssale::store` | `jobs` `reason` |
@@ -64,6 +65,8 @@
 
 mod open;
 mod pace;
+
+use std::io;
 
 use abyssale_core::{
     CallId, DeliveryId, Finished, Goal, JobId, Notice, Sent, StoreError,
@@ -340,6 +343,13 @@ pub(crate) fn malformed(status: u16) {
 pub(crate) fn turned_away(pace: &Pace) {
     if pace.allows_connection() {
         event!(target: LISTENER, Level::WARN, "connection turned away");
+    }
+}
+
+/// A connection could not be accepted.
+pub(crate) fn not_accepted(reason: &io::Error, pace: &Pace) {
+    if pace.allows_accepting() {
+        event!(target: LISTENER, Level::WARN, %reason, "connection not accepted");
     }
 }
 

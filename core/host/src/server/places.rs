@@ -6,7 +6,7 @@
 
 use std::{
     collections::BTreeMap,
-    fmt,
+    fmt, io,
     net::IpAddr,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
@@ -115,6 +115,20 @@ impl Places {
         Some(Place { places: Arc::clone(self), number, standing, phase: Phase::Silent })
     }
 
+    /// A connection could not be accepted, for this reason. How long to wait before the next one is.
+    ///
+    /// Where the process has no descriptor left, strangers may hold them as well as places, so one of them makes room.
+    pub fn not_accepted(&self, reason: &io::Error) -> Duration {
+        if is_of_the_other_end(reason) {
+            return Duration::ZERO;
+        }
+        self.counters.not_accepted(reason);
+        if self.open().spare(|_| true) {
+            self.counters.made_room();
+        }
+        UNTIL_CLOSED
+    }
+
     /// How many are taken.
     pub fn taken(&self) -> usize {
         self.open().connections.len()
@@ -216,6 +230,15 @@ impl Drop for Place {
     }
 }
 
+/// Whether it went while it waited, which is nothing to wait for.
+fn is_of_the_other_end(error: &io::Error) -> bool {
+    use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset, Interrupted};
+    matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset | Interrupted)
+}
+
+/// Long enough for a connection to be closed, and to spin for nothing.
+const UNTIL_CLOSED: Duration = Duration::from_millis(10);
+
 /// Whoever has an IPv6 address has 2^64 of them.
 fn network(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
@@ -266,6 +289,23 @@ mod tests {
         assert!(first_goes.try_recv().is_ok() && third_goes.try_recv().is_err(), "idle before sending");
         let counts = places.counters.read();
         assert_eq!((counts.connections, counts.made_room, counts.turned_away), (4, 2, 0));
+    }
+
+    #[test]
+    fn where_no_descriptor_is_left_somebody_makes_room() {
+        let places = places(9, 9);
+        let (mut first, first_goes) = take(&places, "127.0.0.1").unwrap();
+        let (_second, second_goes) = take(&places, "127.0.0.1").unwrap();
+        first.enter(Phase::Handling, Instant::now());
+        assert_eq!(places.not_accepted(&io::ErrorKind::ConnectionAborted.into()), Duration::ZERO);
+        assert!(second_goes.try_recv().is_err(), "who went took nothing along");
+        let out_of_descriptors = io::Error::other("too many open files");
+        for _ in 0..2 {
+            assert!(!places.not_accepted(&out_of_descriptors).is_zero());
+        }
+        assert!(second_goes.try_recv().is_ok() && first_goes.try_recv().is_err());
+        let counts = places.counters.read();
+        assert_eq!((counts.not_accepted, counts.made_room, counts.turned_away), (2, 1, 0));
     }
 
     #[test]

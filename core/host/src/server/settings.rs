@@ -25,8 +25,9 @@ pub struct ListenerSettings {
     /// The most connections at once, and in the blocking transport the most threads: 256. Beyond, whoever has been
     /// sending the same request for longest makes room.
     ///
-    /// It is well below the usual limit on descriptors, which the program needs for its own calls too. Each takes
-    /// 200 KiB at the most, TLS included, and what is above that in all of them together [`body_memory`](Self::body_memory).
+    /// It is well below the usual limit on descriptors, which the program needs for its own calls too. Where none is left
+    /// for another connection, somebody makes room as well. Each takes 200 KiB at the most, TLS included, and what is above
+    /// that in all of them together [`body_memory`](Self::body_memory).
     pub connections: usize,
     /// The most connections at once from one IPv4 address or one IPv6 network of 64 bits: 64. Behind a proxy, which is
     /// one address, set it as high as [`connections`](Self::connections).

@@ -29,6 +29,11 @@ mod kind {
             self.allows_at(CONNECTION, now())
         }
 
+        /// Whether it is worth one that a connection could not be accepted.
+        pub(in crate::trace) fn allows_accepting(&self) -> bool {
+            self.allows_at(ACCEPTING, now())
+        }
+
         fn allows_at(&self, kind: usize, now: u64) -> bool {
             let Some(told) = self.0.get(kind) else { return false };
             let last = told.load(Ordering::Relaxed);
@@ -64,8 +69,9 @@ mod kind {
         crate::trace::open::millis(BEGUN.elapsed()).saturating_add(1)
     }
 
-    const KINDS: usize = 10;
+    const KINDS: usize = 11;
     const CONNECTION: usize = 9;
+    const ACCEPTING: usize = 10;
     const PAUSE: u64 = 1000;
 
     #[cfg(test)]
@@ -115,6 +121,10 @@ mod kind {
         }
 
         pub(in crate::trace) fn allows_connection(&self) -> bool {
+            false
+        }
+
+        pub(in crate::trace) fn allows_accepting(&self) -> bool {
             false
         }
     }
