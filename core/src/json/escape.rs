@@ -100,6 +100,8 @@ mod tests {
             (r"\ud83d", "\u{fffd}"),
             (r"\ud83d!", "\u{fffd}!"),
             (r"\ude00\ud83d", "\u{fffd}\u{fffd}"),
+            (r"\udc00\udc00", "\u{fffd}\u{fffd}"),
+            (r"\ude00\ude00", "\u{fffd}\u{fffd}"),
             (r"\ud83d\n", "\u{fffd}\n"),
             (r"\ud83d\u0041", "\u{fffd}A"),
             (r"\ud83d\ud83d\ude00", "\u{fffd}\u{1f600}"),

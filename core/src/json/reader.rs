@@ -282,9 +282,22 @@ mod tests {
             "[1]]",
             "[[1]",
             "{1:2}",
+            "{a\":1}",
             "[",
         ] {
             assert!(!is_value(text), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_number_has_no_zero_in_front_and_a_digit_wherever_one_belongs() {
+        for text in ["0", "-0", "0.5", "-0.0", "0e1", "10", "10.01", "1E+2", "1e-05", "-9.9e9"] {
+            assert!(is_value(&format!("[{text}]")) && is_value(&format!("[{text},{text} ]")), "{text}");
+        }
+        for text in [
+            "00", "-00", "01", "-01", "00.5", "01e1", "", "-", ".5", "1.", "1.e1", "1e", "1e+", "+1", "1e1.0",
+        ] {
+            assert!(!is_value(&format!("[{text}]x")) && !is_value(&format!("[{text},1]")), "{text}");
         }
     }
 
