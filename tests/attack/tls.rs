@@ -68,6 +68,7 @@ fn deliveries_come_over_tls_and_a_renewed_certificate_is_used_without_a_restart(
             std::thread::park_timeout(Duration::from_millis(50));
         }
         assert!(deliver(standing, &first, &two).is_err(), "{}: the old one is gone", standing.name);
+        assert_eq!(standing.counts().certificates_reloaded, 1, "{}", standing.name);
         assert_eq!(standing.handled().into_keys().collect::<Vec<_>>(), ["first", "renewed", "second"]);
     }
 }

@@ -8,6 +8,7 @@
 #[allow(dead_code, reason = "the scenarios need more of it")]
 #[path = "../scenarios/adapter.rs"]
 mod adapter;
+mod listening;
 #[allow(dead_code, reason = "the scenarios need more of it")]
 #[path = "../scenarios/world.rs"]
 mod world;
@@ -16,7 +17,7 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     future::{Future, poll_fn},
     io::{Read as _, Write as _},
-    net::{IpAddr, Ipv4Addr, SocketAddr, TcpStream},
+    net::{SocketAddr, TcpStream},
     panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
     path::{Path, PathBuf},
     sync::{
@@ -24,14 +25,11 @@ use std::{
         atomic::{AtomicBool, Ordering},
     },
     task::Poll,
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use abyssale_core::{JobId, Notice, Store, StoreError, UnknownOutcome, Write};
-use abyssale_host::{
-    MemoryStore, Progress,
-    server::{ListenerSettings, Phase, Places},
-};
+use abyssale_host::{MemoryStore, Progress};
 use abyssale_observability::{Record, Recorder};
 use abyssale_simulator::Simulator;
 
@@ -117,9 +115,8 @@ fn everything_is_said<A: Adapter + GiveUp>(but: &[&str]) {
         resumed::<A>();
         not_saved::<A>();
         A::give_up();
-        let mut settings = ListenerSettings::default();
-        settings.connections = 1;
-        crowded(&settings);
+        listening::crowded();
+        listening::renewed();
     });
     let table = table();
     let said: BTreeSet<_> = records.iter().map(|record| record.what.as_str()).collect();
@@ -291,17 +288,6 @@ impl Store for Failing {
 fn not_saved<A: Adapter>() {
     let world = World::<A>::with(&[], |setup| setup.store = Some(Box::new(Failing::default())));
     assert!(matches!(world.save().map(drop), Err(abyssale_host::Error::Store(_))));
-}
-
-/// The one place is needed for another, then there is none, and then no descriptor.
-fn crowded(settings: &ListenerSettings) {
-    let places = Places::new(settings, Arc::default());
-    let address = IpAddr::V4(Ipv4Addr::LOCALHOST);
-    let _first = places.take(address, |_| {}).unwrap();
-    let mut second = places.take(address, |_| {}).unwrap();
-    second.enter(Phase::Handling, Instant::now());
-    assert!(places.take(address, |_| {}).is_none());
-    places.not_accepted(&std::io::Error::other("too many open files"));
 }
 
 /// A request of a stranger to the callback address's host: the status that is answered.

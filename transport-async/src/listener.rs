@@ -46,7 +46,11 @@ impl Listener {
         settings: &ListenerSettings,
     ) -> Result<Self, Error> {
         let address = listener.local_addr().map_err(|source| Error::listen("the socket", source))?;
-        let tls = settings.tls.clone().map(|files| Tls::open(files, provider())).transpose()?;
+        let tls = settings
+            .tls
+            .clone()
+            .map(|files| Tls::open(files, provider(), receiver.counters()))
+            .transpose()?;
         let (stop, stopping) = watch::channel(());
         let places = Places::new(settings, receiver.counters());
         let memory = Memory::new(settings);

@@ -64,7 +64,11 @@ impl Listener {
         // One that was made for a runtime may not block, and this one waits.
         listener.set_nonblocking(false).map_err(failed)?;
         let address = listener.local_addr().map_err(failed)?;
-        let tls = settings.tls.clone().map(|files| Tls::open(files, provider())).transpose()?;
+        let tls = settings
+            .tls
+            .clone()
+            .map(|files| Tls::open(files, provider(), receiver.counters()))
+            .transpose()?;
         let shared = Arc::new(Shared {
             places: Places::new(settings, receiver.counters()),
             receiver,

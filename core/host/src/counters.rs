@@ -75,6 +75,10 @@ counters! {
     made_room,
     /// Times that a listener could not accept a connection, most likely because the process had no descriptor left.
     not_accepted,
+    /// Times that a listener took a renewed certificate into use.
+    certificates_reloaded,
+    /// Times that a listener found files that cannot be used, and kept the former certificate.
+    certificates_refused,
 }
 
 impl Counters {
@@ -122,6 +126,16 @@ impl Counters {
     pub(crate) fn not_accepted(&self, reason: &io::Error) {
         increase(&self.not_accepted);
         trace::not_accepted(reason, &self.pace);
+    }
+
+    pub(crate) fn certificate_reloaded(&self) {
+        increase(&self.certificates_reloaded);
+        trace::certificate_reloaded();
+    }
+
+    pub(crate) fn certificate_refused(&self, reason: &str) {
+        increase(&self.certificates_refused);
+        trace::certificate_refused(reason);
     }
 }
 

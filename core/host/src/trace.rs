@@ -36,6 +36,8 @@
 //! | connection turned away | WARN | `abyssale::listener` | |
 //! | connection not accepted | WARN | `abyssale::listener` | `reason` |
 //! | connection made room | DEBUG | `abyssale::listener` | |
+//! | certificate reloaded | INFO | `abyssale::listener` | |
+//! | certificate refused | WARN | `abyssale::listener` | `reason` |
 //! | jobs saved | TRACE | `abyssale::store` | `jobs` `duration_ms` |
 //! | jobs not saved | WARN | `abyssale::store` | `jobs` `reason` |
 //!
@@ -356,6 +358,16 @@ pub(crate) fn not_accepted(reason: &io::Error, pace: &Pace) {
 /// A connection was cut off for another one.
 pub(crate) fn made_room() {
     event!(target: LISTENER, Level::DEBUG, "connection made room");
+}
+
+/// A renewed certificate is in use.
+pub(crate) fn certificate_reloaded() {
+    event!(target: LISTENER, Level::INFO, "certificate reloaded");
+}
+
+/// What the files hold now cannot be used.
+pub(crate) fn certificate_refused(reason: &str) {
+    event!(target: LISTENER, Level::WARN, reason, "certificate refused");
 }
 
 /// A batch of jobs that is being saved.

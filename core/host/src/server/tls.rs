@@ -18,7 +18,7 @@ use rustls::{
     sign::CertifiedKey,
 };
 
-use crate::Error;
+use crate::{Counters, Error};
 
 /// Where the certificate and its key are.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -31,7 +31,8 @@ impl TlsFiles {
     /// Two PEM files: the certificate with those that vouch for it behind it, and its private key.
     ///
     /// They are looked at again at most once a second, when somebody connects. If what is there then cannot be used,
-    /// such as a new certificate with the old key, the former pair stays in use and they are looked at again.
+    /// such as a new certificate with the old key, the former pair stays in use, which is
+    /// [counted](crate::Counts::certificates_refused) once for each reason, and they are looked at again.
     pub fn new(certificates: impl Into<PathBuf>, key: impl Into<PathBuf>) -> Self {
         Self { certificates: certificates.into(), key: key.into() }
     }
@@ -42,14 +43,19 @@ impl TlsFiles {
 pub struct Tls(Arc<ServerConfig>);
 
 impl Tls {
-    /// Reads the files; they must be usable now. `provider` is the cryptography.
-    pub fn open(files: TlsFiles, provider: Arc<CryptoProvider>) -> Result<Self, Error> {
+    /// Reads the files; they must be usable now. `provider` is the cryptography, `counters` are the receiver's.
+    pub fn open(
+        files: TlsFiles,
+        provider: Arc<CryptoProvider>,
+        counters: Arc<Counters>,
+    ) -> Result<Self, Error> {
         let builder = ServerConfig::builder_with_provider(Arc::clone(&provider));
         let builder = builder
             .with_safe_default_protocol_versions()
             .map_err(|error| Error::Tls(error.to_string()))?
             .with_no_client_auth();
-        let mut config = builder.with_cert_resolver(Arc::new(Reloading::new(files, provider, LOOK_AGAIN)?));
+        let reloading = Reloading::new(files, provider, counters, LOOK_AGAIN)?;
+        let mut config = builder.with_cert_resolver(Arc::new(reloading));
         config.alpn_protocols = vec![b"http/1.1".to_vec()];
         Ok(Self(Arc::new(config)))
     }
@@ -64,6 +70,7 @@ impl Tls {
 struct Reloading {
     files: TlsFiles,
     provider: Arc<CryptoProvider>,
+    counters: Arc<Counters>,
     current: RwLock<Arc<CertifiedKey>>,
     look: Mutex<Look>,
     look_again: Duration,
@@ -73,14 +80,21 @@ struct Look {
     at: Instant,
     /// Of the contents: times of files are too coarse to tell a quick change.
     fingerprint: u64,
+    /// Why what is there cannot be used; told once, however often it is looked at.
+    refused: Option<String>,
 }
 
 impl Reloading {
-    fn new(files: TlsFiles, provider: Arc<CryptoProvider>, look_again: Duration) -> Result<Self, Error> {
+    fn new(
+        files: TlsFiles,
+        provider: Arc<CryptoProvider>,
+        counters: Arc<Counters>,
+        look_again: Duration,
+    ) -> Result<Self, Error> {
         let pem = Pem::read(&files)?;
         let current = RwLock::new(Arc::new(pem.pair(&files, &provider)?));
-        let look = Mutex::new(Look { at: Instant::now(), fingerprint: pem.fingerprint() });
-        Ok(Self { files, provider, current, look, look_again })
+        let look = Look { at: Instant::now(), fingerprint: pem.fingerprint(), refused: None };
+        Ok(Self { files, provider, counters, current, look: Mutex::new(look), look_again })
     }
 
     /// Reads two small files at most once a second, which is why it may happen on a thread of an asynchronous runtime.
@@ -91,15 +105,34 @@ impl Reloading {
             return;
         }
         look.at = Instant::now();
-        let Ok(pem) = Pem::read(&self.files) else { return };
-        let fingerprint = pem.fingerprint();
-        if fingerprint == look.fingerprint {
-            return;
+        match self.renewed(look.fingerprint) {
+            Ok(renewed) => {
+                look.refused = None;
+                if let Some((fingerprint, pair)) = renewed {
+                    look.fingerprint = fingerprint;
+                    *self.current.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(pair);
+                    self.counters.certificate_reloaded();
+                }
+            }
+            // Half of a renewal, perhaps: the rest is there when they are looked at again.
+            Err(error) => {
+                let reason = error.to_string();
+                if look.refused.as_ref() != Some(&reason) {
+                    self.counters.certificate_refused(&reason);
+                    look.refused = Some(reason);
+                }
+            }
         }
-        // Half of a renewal, most likely: the rest is there when they are looked at again.
-        let Ok(pair) = pem.pair(&self.files, &self.provider) else { return };
-        look.fingerprint = fingerprint;
-        *self.current.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(pair);
+    }
+
+    /// What is in the files, if it is not what it was.
+    fn renewed(&self, before: u64) -> Result<Option<(u64, CertifiedKey)>, Error> {
+        let pem = Pem::read(&self.files)?;
+        let fingerprint = pem.fingerprint();
+        if fingerprint == before {
+            return Ok(None);
+        }
+        Ok(Some((fingerprint, pem.pair(&self.files, &self.provider)?)))
     }
 }
 
@@ -202,21 +235,41 @@ mod tests {
         let folder = Folder::new();
         let (old, new) = (made("old.example"), made("new.example"));
         folder.write(&old.0, &old.1);
-        let reloading = Reloading::new(folder.files(), provider(), Duration::ZERO).unwrap();
+        let counters = Arc::<Counters>::default();
+        let counted = || {
+            let counts = counters.read();
+            (counts.certificates_reloaded, counts.certificates_refused)
+        };
+        let reloading =
+            Reloading::new(folder.files(), provider(), Arc::clone(&counters), Duration::ZERO).unwrap();
         let first = in_use(&reloading);
+        assert_eq!(counted(), (0, 0));
         folder.write(&new.0, &old.1);
         assert_eq!(in_use(&reloading), first, "half of a renewal");
+        assert_eq!(in_use(&reloading), first, "still half of it");
+        assert_eq!(counted(), (0, 1), "each reason is told once");
         fs::remove_file(&folder.files().key).unwrap();
         assert_eq!(in_use(&reloading), first, "a file that is away for a moment");
+        assert_eq!(counted(), (0, 2));
         folder.write(&new.0, &new.1);
-        assert_ne!(in_use(&reloading), first);
+        let second = in_use(&reloading);
+        assert_ne!(second, first);
+        assert_eq!(counted(), (1, 2));
+        folder.write(&new.0, &old.1);
+        assert_eq!(in_use(&reloading), second);
+        folder.write(&new.0, &new.1);
+        assert_eq!(in_use(&reloading), second, "what is in use, once more");
+        folder.write(&new.0, &old.1);
+        assert_eq!(in_use(&reloading), second);
+        assert_eq!(counted(), (1, 4), "a reason that comes back is told again");
     }
 
     #[test]
     fn files_that_cannot_be_used_are_named_and_not_shown() {
         let folder = Folder::new();
         let (one, other) = (made("one.example"), made("other.example"));
-        let open = || Tls::open(folder.files(), provider()).map(drop).unwrap_err().to_string();
+        let open =
+            || Tls::open(folder.files(), provider(), Arc::default()).map(drop).unwrap_err().to_string();
         assert!(open().contains("cert.pem"), "{}", open());
         for (cert, key, named) in [
             ("", &*one.1, "cert.pem"),
@@ -231,6 +284,6 @@ mod tests {
             assert!(!error.contains(secret), "{error}");
         }
         folder.write(&one.0, &one.1);
-        assert!(Tls::open(folder.files(), provider()).is_ok());
+        assert!(Tls::open(folder.files(), provider(), Arc::default()).is_ok());
     }
 }
