@@ -170,10 +170,11 @@ fn take_in(shared: &Shared, pool: &Arc<Pool<Accepted>>, stream: TcpStream, from:
         let how = if end == End::Gently { Shutdown::Read } else { Shutdown::Both };
         let _gone = closing.shutdown(how);
     });
-    // What does not fit is closed without an answer; a genuine delivery comes again. So is what no thread can be
-    // started for.
-    if let Some(place) = place {
-        let _no_thread = pool.submit(Accepted { stream, place });
+    // What does not fit is closed without an answer; a genuine delivery comes again.
+    let Some(place) = place else { return };
+    // It waits for one of the threads that there are, or is closed where there is none.
+    if let Err(no_thread) = pool.submit(Accepted { stream, place }) {
+        thread::park_timeout(shared.places.not_accepted(&no_thread));
     }
 }
 

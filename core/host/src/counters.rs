@@ -73,7 +73,8 @@ counters! {
     turned_away,
     /// Connections that a listener cut off because another needed the place, or its descriptor.
     made_room,
-    /// Times that a listener could not accept a connection, most likely because the process had no descriptor left.
+    /// Times that a listener could not accept a connection, or start a thread for it: the process had no descriptor left,
+    /// most likely, or no memory.
     not_accepted,
     /// Times that a listener took a renewed certificate into use.
     certificates_reloaded,

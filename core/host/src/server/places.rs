@@ -115,7 +115,7 @@ impl Places {
         Some(Place { places: Arc::clone(self), number, standing, phase: Phase::Silent })
     }
 
-    /// A connection could not be accepted, for this reason. How long to wait before the next one is.
+    /// A connection could not be accepted or taken care of, for this reason. How long to wait before the next one is.
     ///
     /// Where the process has no descriptor left, strangers may hold them as well as places, so one of them makes room.
     pub fn not_accepted(&self, reason: &io::Error) -> Duration {
