@@ -2,19 +2,19 @@
 //! share.
 
 use std::{
-    future::{Future as _, poll_fn, ready},
+    future::{Future as _, poll_fn},
     io,
     net::SocketAddr,
     pin::pin,
     sync::Arc,
     task::Poll,
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use abyssale_core::http1::Head;
 use abyssale_host::{
     Error,
-    server::{Conversation, ListenerSettings, Memory, Place, Places, Step, Tls},
+    server::{Conversation, ListenerSettings, Memory, Phase, Place, Places, Step, Tls},
 };
 use tokio::{
     io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _},
@@ -114,17 +114,16 @@ async fn accept(listener: TcpListener, places: Arc<Places>, server: Server) {
             Err(error) => sleep(places.not_accepted(&error)).await,
         }
     }
-    // For the other end, those that are waiting here have been accepted.
-    for _ in 0..server.settings.connections {
-        let accepted = tokio::select! {
-            biased;
-            accepted = listener.accept() => accepted,
-            () = ready(()) => break,
-        };
-        let Ok((stream, from)) = accepted else { break };
-        take_in(&mut connections, stream, from);
+    // For the other end, those that are waiting here have been accepted. The runtime may not have told of them yet, so the
+    // socket itself is asked.
+    if let Ok(listener) = listener.into_std() {
+        for _ in 0..server.settings.connections {
+            let Ok((stream, from)) = listener.accept() else { break };
+            if let Ok(stream) = stream.set_nonblocking(true).and_then(|()| TcpStream::from_std(stream)) {
+                take_in(&mut connections, stream, from);
+            }
+        }
     }
-    drop(listener);
     let to_their_end = async { while connections.join_next().await.is_some() {} };
     // What has not come to its end by then is cut off, and comes again.
     let _ended = timeout(server.settings.shutdown_timeout, to_their_end).await;
@@ -188,6 +187,12 @@ async fn converse<S: AsyncRead + AsyncWrite + Unpin>(
                     () = &mut spared => return Ok(()),
                     _ = &mut stopped, if !shutting_down => {
                         shutting_down = true;
+                        // A request may be here, of which the runtime has not told yet.
+                        if conversation.phase() == Phase::Silent
+                            && let Ok(read) = timeout(LAST_WORDS, stream.read(&mut buffer)).await
+                        {
+                            conversation.received(buffer.get(..read?).unwrap_or_default());
+                        }
                         conversation.shut_down();
                     }
                     () = &mut timer => set = None,
@@ -223,3 +228,41 @@ async fn converse<S: AsyncRead + AsyncWrite + Unpin>(
 
 /// How much is read at a time.
 const READ: usize = 8 << 10;
+/// How long who has said nothing may take to do so when the listener shuts down.
+const LAST_WORDS: Duration = Duration::from_millis(50);
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        io::{Read as _, Write as _},
+        net,
+    };
+
+    use abyssale_core::webhook::{Hook, Reply, Verifier};
+
+    use super::*;
+
+    const REQUEST: &[u8] = b"POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 2\r\nConnection: close\r\n\r\n{}";
+
+    #[test]
+    fn what_waits_to_be_accepted_is_answered_before_the_end() {
+        let socket = net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = socket.local_addr().unwrap();
+        let waiting: Vec<_> = (0..20)
+            .map(|_| {
+                let mut stream = net::TcpStream::connect(address).unwrap();
+                stream.write_all(REQUEST).unwrap();
+                stream
+            })
+            .collect();
+        let hook = Hook::new(Verifier::new([]).accept_unsigned()).token(None);
+        let receiver = Receiver::new(hook, |_, _| Reply::Acknowledged);
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async { receiver.listen_on(socket).unwrap().shutdown().await });
+        for mut stream in waiting {
+            let mut answer = String::new();
+            stream.read_to_string(&mut answer).unwrap();
+            assert!(answer.starts_with("HTTP/1.1 200 "), "{answer:?}");
+        }
+    }
+}

@@ -5,10 +5,10 @@ use std::{
     fmt, io,
     net::{IpAddr, Ipv4Addr, Ipv6Addr, Shutdown, SocketAddr, TcpListener, TcpStream},
     sync::{
-        Arc,
+        Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
-    thread::{self, JoinHandle},
+    thread::{self, JoinHandle, Thread},
     time::{Duration, Instant},
 };
 
@@ -46,6 +46,15 @@ struct Shared {
     closing: AtomicBool,
     /// Whether connections are still accepted.
     accepting: AtomicBool,
+    stopper: Mutex<Stopper>,
+}
+
+/// Who waits for the end of accepting.
+#[derive(Default)]
+struct Stopper {
+    /// From where it has connected to wake the acceptor.
+    calls: Vec<SocketAddr>,
+    thread: Option<Thread>,
 }
 
 /// A connection that has a place.
@@ -77,6 +86,7 @@ impl Listener {
             tls: tls.map(|tls| tls.config()),
             closing: AtomicBool::new(false),
             accepting: AtomicBool::new(true),
+            stopper: Mutex::default(),
         });
         let serving = Arc::clone(&shared);
         let pool = Pool::new(settings.connections.max(1), move |accepted: Accepted| {
@@ -88,7 +98,9 @@ impl Listener {
             .name("abyssale-accept".into())
             .spawn(move || {
                 accept(&listener, &accepting, &workers);
+                drop(listener);
                 accepting.accepting.store(false, Ordering::Release);
+                accepting.stopper().thread.take().as_ref().map(Thread::unpark);
             })
             .map_err(failed)?;
         Ok(Self { address, shared, pool, acceptor: Some(acceptor) })
@@ -109,13 +121,16 @@ impl Listener {
     fn stop(&mut self, at_once: Phase, grace: Duration) {
         let Some(acceptor) = self.acceptor.take() else { return };
         self.shared.closing.store(true, Ordering::Release);
-        // Accepting blocks, and a connection is what wakes it up. It may miss: another process may share the socket and
-        // take it, or there may be no descriptor for it. So it is tried again, and not for ever.
+        // Accepting blocks, and a connection is what wakes it up: the last of those that wait there by now. It may miss:
+        // another process may share the socket and take it, or there may be no descriptor for it. So it is tried again,
+        // and not for ever.
         let deadline = Instant::now() + GIVE_UP;
+        let mut calls = Vec::new();
         while self.shared.accepting.load(Ordering::Acquire) && Instant::now() < deadline {
-            let _woken = TcpStream::connect_timeout(&reachable(self.address), WAKE);
+            calls.extend(self.shared.stopper().call(self.address));
             thread::park_timeout(WAKE);
         }
+        drop(calls);
         self.shared.places.close(at_once, End::Gently);
         // A handler that drops its own listener would wait for itself; and what was not woken ends with the next
         // connection that comes.
@@ -145,20 +160,38 @@ impl fmt::Debug for Listener {
     }
 }
 
-fn accept(listener: &TcpListener, shared: &Shared, pool: &Arc<Pool<Accepted>>) {
-    while !shared.closing.load(Ordering::Acquire) {
-        match listener.accept() {
-            Ok((stream, from)) => take_in(shared, pool, stream, from.ip()),
-            Err(error) => thread::park_timeout(shared.places.not_accepted(&error)),
-        }
+impl Shared {
+    fn stopper(&self) -> MutexGuard<'_, Stopper> {
+        // Nothing in there is half done at any time.
+        self.stopper.lock().unwrap_or_else(PoisonError::into_inner)
     }
-    // For the other end, those that are waiting here have been accepted.
-    if listener.set_nonblocking(true).is_ok() {
-        for _ in 0..shared.settings.connections {
-            let Ok((stream, from)) = listener.accept() else { break };
-            if stream.set_nonblocking(false).is_ok() {
+}
+
+impl Stopper {
+    /// Connects to the listener at this address. Held while it does, so that whoever accepts it knows it.
+    fn call(&mut self, address: SocketAddr) -> Option<TcpStream> {
+        self.thread = Some(thread::current());
+        let call = TcpStream::connect_timeout(&reachable(address), WAKE).ok()?;
+        self.calls.push(call.local_addr().ok()?);
+        Some(call)
+    }
+}
+
+/// Accepts until the stopper's call has come, or, while there is one, as many as there are places: for the other end,
+/// those that are waiting here have been accepted.
+fn accept(listener: &TcpListener, shared: &Shared, pool: &Arc<Pool<Accepted>>) {
+    let mut last_ones = shared.settings.connections;
+    loop {
+        let accepted = listener.accept();
+        let closing = shared.closing.load(Ordering::Acquire);
+        match accepted {
+            Ok((_, from)) if closing && (last_ones == 0 || shared.stopper().calls.contains(&from)) => break,
+            Ok((stream, from)) => {
+                last_ones -= usize::from(closing);
                 take_in(shared, pool, stream, from.ip());
             }
+            Err(_) if closing => break,
+            Err(error) => thread::park_timeout(shared.places.not_accepted(&error)),
         }
     }
 }
@@ -180,6 +213,8 @@ fn take_in(shared: &Shared, pool: &Arc<Pool<Accepted>>, stream: TcpStream, from:
 
 fn serve(shared: &Shared, accepted: Accepted) -> io::Result<()> {
     let Accepted { stream, mut place } = accepted;
+    // Where a socket that is shared was made for a runtime, some systems hand that on.
+    stream.set_nonblocking(false)?;
     stream.set_nodelay(true)?;
     let receiver = &shared.receiver;
     let (settings, memory) = (Arc::clone(&shared.settings), Arc::clone(&shared.memory));
@@ -188,10 +223,12 @@ fn serve(shared: &Shared, accepted: Accepted) -> io::Result<()> {
     let mut wire = Wire::new(stream, shared.tls.as_ref())?;
     let mut buffer = vec![0; READ];
     let admit = |head: &Head| receiver.admit(head.method(), head.target(), head);
-    loop {
+    let look = |conversation: &mut Conversation| {
         if shared.closing.load(Ordering::Acquire) {
             conversation.shut_down();
         }
+    };
+    loop {
         let step = conversation.next(now, admit);
         place.enter(conversation.phase(), now);
         match step {
@@ -201,11 +238,14 @@ fn serve(shared: &Shared, accepted: Accepted) -> io::Result<()> {
                     Some(count) => conversation.received(buffer.get(..count).unwrap_or_default()),
                     None => {}
                 }
+                // Not before the first bytes were read: they may have come while the connection waited to be accepted.
+                look(&mut conversation);
                 now = Instant::now();
             }
             Step::Handle(request) => {
                 let head = &request.head;
                 let reply = receiver.receive(head.method(), head.target(), head, &request.body);
+                look(&mut conversation);
                 now = Instant::now();
                 conversation.answer(now, &reply);
             }
@@ -241,7 +281,7 @@ mod tests {
     use std::{
         hint::black_box,
         io::{Read as _, Write as _},
-        sync::{Mutex, mpsc},
+        sync::mpsc,
     };
 
     use abyssale_core::webhook::{Hook, Reply, Verifier};
@@ -268,14 +308,38 @@ mod tests {
     }
 
     #[test]
-    fn dropping_a_listener_whose_socket_is_shared_ends() {
+    fn dropping_a_listener_whose_socket_is_shared_ends_and_leaves_the_other_alone() {
         let socket = TcpListener::bind("127.0.0.1:0").unwrap();
-        let shared = socket.try_clone().unwrap();
-        let one = receiver(|| {}).listen_on(socket).unwrap();
-        let other = receiver(|| {}).listen_on(shared).unwrap();
-        drop(one);
-        assert_eq!(deliver(other.local_addr()), "200");
-        drop(other);
+        let other = receiver(|| {});
+        let other_listener = other.listen_on(socket.try_clone().unwrap()).unwrap();
+        for _ in 0..10 {
+            let one = receiver(|| {}).listen_on(socket.try_clone().unwrap()).unwrap();
+            assert_eq!(deliver(one.local_addr()), "200", "by either");
+            drop(one);
+            assert_eq!(deliver(other_listener.local_addr()), "200");
+        }
+        drop(other_listener);
+        let counts = other.counts();
+        assert_eq!((counts.not_accepted, counts.made_room), (0, 0));
+    }
+
+    #[test]
+    fn what_waits_to_be_accepted_is_answered_before_the_end() {
+        let socket = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = socket.local_addr().unwrap();
+        let waiting: Vec<_> = (0..20)
+            .map(|_| {
+                let mut stream = TcpStream::connect(address).unwrap();
+                stream.write_all(REQUEST).unwrap();
+                stream
+            })
+            .collect();
+        receiver(|| {}).listen_on(socket).unwrap().shutdown();
+        for mut stream in waiting {
+            let mut answer = String::new();
+            stream.read_to_string(&mut answer).unwrap();
+            assert!(answer.starts_with("HTTP/1.1 200 "), "{answer:?}");
+        }
     }
 
     #[test]

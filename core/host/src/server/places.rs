@@ -122,6 +122,10 @@ impl Places {
         if is_of_the_other_end(reason) {
             return Duration::ZERO;
         }
+        // Somebody who shares the socket has made it so.
+        if reason.kind() == io::ErrorKind::WouldBlock {
+            return UNTIL_CLOSED;
+        }
         self.counters.not_accepted(reason);
         if self.open().spare(|_| true) {
             self.counters.made_room();
@@ -298,7 +302,8 @@ mod tests {
         let (_second, second_goes) = take(&places, "127.0.0.1").unwrap();
         first.enter(Phase::Handling, Instant::now());
         assert_eq!(places.not_accepted(&io::ErrorKind::ConnectionAborted.into()), Duration::ZERO);
-        assert!(second_goes.try_recv().is_err(), "who went took nothing along");
+        assert!(!places.not_accepted(&io::ErrorKind::WouldBlock.into()).is_zero());
+        assert!(second_goes.try_recv().is_err(), "no descriptor is missing");
         let out_of_descriptors = io::Error::other("too many open files");
         for _ in 0..2 {
             assert!(!places.not_accepted(&out_of_descriptors).is_zero());
