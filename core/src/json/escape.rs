@@ -1,4 +1,7 @@
 //! A string of JSON as it is written, and what it stands for.
+//!
+//! All of it may be inlined: without that, whoever reads tokens is slower even where there is no escape, since the compiler
+//! divides the crate by file. The benchmark `webhook` tells (1.26 times the bare HMAC, or 1.37).
 
 use alloc::{borrow::Cow, string::String};
 
@@ -27,6 +30,7 @@ impl<'a> Raw<'a> {
 }
 
 /// Appends what a string stands for. Escapes were checked; at one that is not valid, it ends.
+#[inline]
 pub(crate) fn unescape(mut raw: &str, out: &mut String) {
     while let Some(at) = raw.find('\\') {
         let (plain, rest) = raw.split_at_checked(at).unwrap_or((raw, ""));
@@ -40,6 +44,7 @@ pub(crate) fn unescape(mut raw: &str, out: &mut String) {
 
 /// The character an escape stands for, and how long the escape is. A lone surrogate, which no text
 /// can hold, is replaced.
+#[inline]
 pub(super) fn escape(text: &str) -> Option<(char, usize)> {
     let simple = match text.as_bytes().get(1)? {
         b'"' => '"',
@@ -56,6 +61,7 @@ pub(super) fn escape(text: &str) -> Option<(char, usize)> {
     Some((simple, 2))
 }
 
+#[inline]
 fn unicode_escape(text: &str) -> Option<(char, usize)> {
     let first = hex(text.get(2..6)?)?;
     if let Some(c) = char::from_u32(first) {
@@ -72,6 +78,7 @@ fn unicode_escape(text: &str) -> Option<(char, usize)> {
 }
 
 /// The value of hexadecimal digits and nothing else; `from_str_radix` takes a sign as well.
+#[inline]
 pub(crate) fn hex(digits: &str) -> Option<u32> {
     digits.bytes().try_fold(0_u32, |value, byte| Some((value << 4) | char::from(byte).to_digit(16)?))
 }
