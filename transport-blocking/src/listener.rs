@@ -100,7 +100,9 @@ impl Listener {
                 accept(&listener, &accepting, &workers);
                 drop(listener);
                 accepting.accepting.store(false, Ordering::Release);
-                accepting.stopper().thread.take().as_ref().map(Thread::unpark);
+                if let Some(stopper) = accepting.stopper().thread.take() {
+                    stopper.unpark();
+                }
             })
             .map_err(failed)?;
         Ok(Self { address, shared, pool, acceptor: Some(acceptor) })
@@ -125,6 +127,7 @@ impl Listener {
         // another process may share the socket and take it, or there may be no descriptor for it. So it is tried again,
         // and not for ever.
         let deadline = Instant::now() + GIVE_UP;
+        // Kept open until then: an address is the stopper's only so long.
         let mut calls = Vec::new();
         while self.shared.accepting.load(Ordering::Acquire) && Instant::now() < deadline {
             calls.extend(self.shared.stopper().call(self.address));
@@ -207,7 +210,7 @@ fn take_in(shared: &Shared, pool: &Arc<Pool<Accepted>>, stream: TcpStream, from:
     let Some(place) = place else { return };
     // It waits for one of the threads that there are, or is closed where there is none.
     if let Err(no_thread) = pool.submit(Accepted { stream, place }) {
-        thread::park_timeout(shared.places.not_accepted(&no_thread));
+        thread::park_timeout(shared.places.exhausted(&no_thread));
     }
 }
 

@@ -115,9 +115,7 @@ impl Places {
         Some(Place { places: Arc::clone(self), number, standing, phase: Phase::Silent })
     }
 
-    /// A connection could not be accepted or taken care of, for this reason. How long to wait before the next one is.
-    ///
-    /// Where the process has no descriptor left, strangers may hold them as well as places, so one of them makes room.
+    /// A connection could not be accepted, for this reason. How long to wait before the next one is.
     pub fn not_accepted(&self, reason: &io::Error) -> Duration {
         if is_of_the_other_end(reason) {
             return Duration::ZERO;
@@ -126,6 +124,14 @@ impl Places {
         if reason.kind() == io::ErrorKind::WouldBlock {
             return UNTIL_CLOSED;
         }
+        self.exhausted(reason)
+    }
+
+    /// The process has no descriptor left for a connection, or no thread, for this reason. How long to wait before the next
+    /// one is accepted.
+    ///
+    /// Strangers may hold those as well as places, so one of them makes room.
+    pub fn exhausted(&self, reason: &io::Error) -> Duration {
         self.counters.not_accepted(reason);
         if self.open().spare(|_| true) {
             self.counters.made_room();
@@ -309,8 +315,14 @@ mod tests {
             assert!(!places.not_accepted(&out_of_descriptors).is_zero());
         }
         assert!(second_goes.try_recv().is_ok() && first_goes.try_recv().is_err());
-        let counts = places.counters.read();
-        assert_eq!((counts.not_accepted, counts.made_room, counts.turned_away), (2, 1, 0));
+        let counts = || {
+            let counts = places.counters.read();
+            (counts.not_accepted, counts.made_room, counts.turned_away)
+        };
+        assert_eq!(counts(), (2, 1, 0));
+        // As a system says it that starts no more threads.
+        assert!(!places.exhausted(&io::ErrorKind::WouldBlock.into()).is_zero());
+        assert_eq!(counts(), (3, 1, 0));
     }
 
     #[test]
