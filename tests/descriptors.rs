@@ -18,7 +18,7 @@ mod standing;
 use std::{
     env,
     io::{BufRead as _, BufReader, Read as _, Write as _, stdin},
-    net::TcpStream,
+    net::{SocketAddr, TcpStream},
     process::{Child, ChildStdout, Command, ExitCode, Stdio},
     time::Duration,
 };
@@ -26,7 +26,7 @@ use std::{
 use abyssale_tests::outside::{look_for, trial};
 use libtest_mimic::Arguments;
 
-use crate::standing::{PATIENCE, Standing, genuine};
+use crate::standing::{Standing, deliver};
 
 /// The argument that makes this program the child.
 const CHILD: &str = "child";
@@ -73,27 +73,17 @@ fn stand(transport: &str) {
 
 fn exhaust(transport: &str) {
     let mut child = Limited::start(transport);
-    let address = child.line();
+    let address: SocketAddr = child.line().parse().unwrap();
     let strangers: Vec<_> = (0..STRANGERS)
         .map(|_| {
-            let mut stranger = TcpStream::connect(&address).unwrap();
+            let mut stranger = TcpStream::connect(address).unwrap();
             // One may have been cut off already.
             let _gone = stranger.write_all(b"POST /abyssale HT");
             stranger
         })
         .collect();
     for number in 0..20 {
-        let delivery = genuine(&format!("genuine-{number}"), false);
-        let attempt = || {
-            let mut stream = TcpStream::connect(&address)?;
-            stream.set_read_timeout(Some(PATIENCE))?;
-            stream.write_all(&delivery)?;
-            let mut answer = String::new();
-            stream.read_to_string(&mut answer).map(|_| answer)
-        };
-        let is_acknowledged =
-            |answer: std::io::Result<String>| answer.is_ok_and(|answer| answer.starts_with("HTTP/1.1 200 "));
-        assert!((1..=6).any(|_| is_acknowledged(attempt())), "{transport}, {number}");
+        deliver(address, &format!("genuine-{number}"));
     }
     drop(strangers);
     drop(child.process.stdin.take());

@@ -53,34 +53,18 @@ impl Standing {
         self.shutdown.take().unwrap()
     }
 
-    /// Delivers as the service does: a connection each, and again, six times in all, if it is not acknowledged. How many
-    /// attempts it took.
+    /// As [`deliver`] does.
     pub(crate) fn deliver(&self, id: &str) -> usize {
-        let request = genuine(id, false);
-        (1..=6).find(|_| matches!(self.ask(&request), Ok(200))).expect("it is delivered within six attempts")
-    }
-
-    /// Sends these bytes, and returns the status of the first answer.
-    pub(crate) fn ask(&self, bytes: &[u8]) -> io::Result<u16> {
-        self.talk(bytes)?.first().copied().ok_or_else(|| io::ErrorKind::UnexpectedEof.into())
+        deliver(self.address, id)
     }
 
     /// Sends these bytes and nothing more, and returns the statuses of all answers.
     pub(crate) fn talk(&self, bytes: &[u8]) -> io::Result<Vec<u16>> {
-        let mut stream = self.connect()?;
-        stream.write_all(bytes)?;
-        stream.shutdown(std::net::Shutdown::Write)?;
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer)?;
-        Ok(statuses(&answer))
+        talk(self.address, bytes)
     }
 
     pub(crate) fn connect(&self) -> io::Result<TcpStream> {
-        let stream = TcpStream::connect(self.address)?;
-        stream.set_nodelay(true)?;
-        stream.set_read_timeout(Some(PATIENCE))?;
-        stream.set_write_timeout(Some(PATIENCE))?;
-        Ok(stream)
+        connect(self.address)
     }
 
     fn blocking(at: &str, settings: &ListenerSettings) -> Option<Self> {
@@ -110,6 +94,35 @@ impl Standing {
             shutdown: Some(Box::new(move || runtime.block_on(listener.shutdown()))),
         })
     }
+}
+
+/// Delivers as the service does: a connection each, and again, six times in all, if it is not acknowledged. How many
+/// attempts it took.
+pub(crate) fn deliver(address: SocketAddr, id: &str) -> usize {
+    let request = genuine(id, false);
+    (1..=6).find(|_| matches!(ask(address, &request), Ok(200))).expect("it is delivered within six attempts")
+}
+
+/// Sends these bytes, and returns the status of the first answer.
+fn ask(address: SocketAddr, bytes: &[u8]) -> io::Result<u16> {
+    talk(address, bytes)?.first().copied().ok_or_else(|| io::ErrorKind::UnexpectedEof.into())
+}
+
+fn talk(address: SocketAddr, bytes: &[u8]) -> io::Result<Vec<u16>> {
+    let mut stream = connect(address)?;
+    stream.write_all(bytes)?;
+    stream.shutdown(std::net::Shutdown::Write)?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer)?;
+    Ok(statuses(&answer))
+}
+
+fn connect(address: SocketAddr) -> io::Result<TcpStream> {
+    let stream = TcpStream::connect(address)?;
+    stream.set_nodelay(true)?;
+    stream.set_read_timeout(Some(PATIENCE))?;
+    stream.set_write_timeout(Some(PATIENCE))?;
+    Ok(stream)
 }
 
 pub(crate) fn statuses(answers: &str) -> Vec<u16> {
