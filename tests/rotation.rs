@@ -11,7 +11,7 @@ use std::{
 
 use abyssale_core::{
     ApiKey, Order, SigningSecret, SigningSecretState, Timestamp,
-    webhook::{Delivery, Hook, Refusal, Reply, Verifier, sign},
+    webhook::{CallbackEndpoint, Delivery, Refusal, Reply, Verifier, sign},
 };
 use abyssale_host::{Clock, Error};
 use abyssale_simulator::{Config, DeliveryRecord, Simulator};
@@ -29,7 +29,7 @@ fn a_rotation_under_traffic_loses_no_delivery_in_a_synchronous_program() {
         .build()
         .unwrap();
     let first = client.signing_secret().unwrap().secret;
-    let receiver = abyssale_blocking::Receiver::new(hook(&first), acknowledge);
+    let receiver = abyssale_blocking::Receiver::new(endpoint(&first), acknowledge);
     let listener = receiver.listen("127.0.0.1:0").unwrap();
     let order = Order::new([ID], &format!("http://{}/", listener.local_addr())).unwrap();
     rotate(
@@ -54,7 +54,7 @@ fn a_rotation_under_traffic_loses_no_delivery_in_an_asynchronous_program() {
         .build()
         .unwrap();
     let first = runtime.block_on(client.signing_secret()).unwrap().secret;
-    let receiver = abyssale_async::Receiver::new(hook(&first), acknowledge);
+    let receiver = abyssale_async::Receiver::new(endpoint(&first), acknowledge);
     let listener = runtime.block_on(receiver.listen("127.0.0.1:0")).unwrap();
     let order = Order::new([ID], &format!("http://{}/", listener.local_addr())).unwrap();
     rotate(
@@ -125,8 +125,8 @@ fn forge(secret: &SigningSecret, receive: impl Fn(&[(&'static str, String); 1], 
     receive(&[("x-abyssale-signature", sign(secret, Clock::wall(), body))], body)
 }
 
-fn hook(secret: &SigningSecret) -> Hook {
-    Hook::new(Verifier::new([secret.clone()])).token(None)
+fn endpoint(secret: &SigningSecret) -> CallbackEndpoint {
+    CallbackEndpoint::new(Verifier::new([secret.clone()])).token(None)
 }
 
 fn acknowledge(_: Timestamp, _: Delivery) -> Reply {

@@ -14,7 +14,7 @@ use abyssale_core::{
     ApiKey, CallId, Config, Disposition, Endpoint, Export, Exports, Input, JobId, Order, Output, Timestamp,
     Token, TokenPlacement,
     exports::Limits,
-    webhook::{Delivery, Hook, Verifier},
+    webhook::{CallbackEndpoint, Delivery, Verifier},
 };
 
 const FEW: u64 = 1_000;
@@ -243,9 +243,9 @@ impl Bench {
     fn deliver(&self, nth: u64) -> Delivery {
         let id = export_id(nth);
         let body = format!(r#"{{"export_id":"{id}","archive_url":"https://store.example.com/{id}.zip"}}"#);
-        let hook = Hook::new(Verifier::new([]).accept_unsigned());
+        let endpoint = CallbackEndpoint::new(Verifier::new([]).accept_unsigned());
         let target = format!("/abyssale/{}", token(nth).as_str());
-        hook.receive(self.now, "POST", &target, &(), body.as_bytes()).unwrap()
+        endpoint.receive(self.now, "POST", &target, &(), body.as_bytes()).unwrap()
     }
 }
 

@@ -6,7 +6,7 @@
 //! | carry out one export on any runtime | [`Export`], as below; its states and rules are in [`export`] |
 //! | carry out many behind one callback address | [`Exports`] |
 //! | ask for an export, and no more | [`Endpoint::create_export`], [`ExportAccepted::parse`] |
-//! | check and read a delivery | [`webhook::Hook`], or [`webhook::Verifier`] alone |
+//! | check and read a delivery | [`webhook::CallbackEndpoint`], or [`webhook::Verifier`] alone |
 //! | decide about a download, resuming and all | [`download::Transfer`] |
 //! | understand a refusal | [`ApiError`], [`validation`] |
 //!

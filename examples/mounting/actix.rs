@@ -3,7 +3,7 @@
 //! `cargo run --example mount-actix`, and deliver to `http://127.0.0.1:8080/abyssale`.
 
 use abyssale_async::{Receiver, core::webhook::MAX_DELIVERY};
-use abyssale_examples::{hook, show};
+use abyssale_examples::{endpoint, show};
 use actix_web::{
     App, HttpRequest, HttpResponse, HttpServer,
     http::StatusCode,
@@ -28,7 +28,7 @@ pub fn routes(receiver: Receiver) -> impl FnOnce(&mut ServiceConfig) + Clone + S
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
-    let routes = routes(Receiver::new(hook()?, |_, delivery| show(&delivery)));
+    let routes = routes(Receiver::new(endpoint()?, |_, delivery| show(&delivery)));
     let app = move || App::new().configure(routes.clone());
     Ok(HttpServer::new(app).workers(1).bind("127.0.0.1:8080")?.run().await?)
 }

@@ -3,7 +3,7 @@
 //! `cargo run --example mount-axum`, and deliver to `http://127.0.0.1:8080/abyssale`.
 
 use abyssale_async::Receiver;
-use abyssale_examples::{hook, show};
+use abyssale_examples::{endpoint, show};
 use axum::Router;
 use tokio::net::TcpListener;
 
@@ -14,7 +14,7 @@ pub fn app(receiver: &Receiver) -> Router {
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
-    let receiver = Receiver::new(hook()?, |_, delivery| show(&delivery));
+    let receiver = Receiver::new(endpoint()?, |_, delivery| show(&delivery));
     let socket = TcpListener::bind("127.0.0.1:8080").await?;
     Ok(axum::serve(socket, app(&receiver)).await?)
 }

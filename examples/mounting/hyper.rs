@@ -6,7 +6,7 @@
 use std::io;
 
 use abyssale_async::Receiver;
-use abyssale_examples::{hook, show};
+use abyssale_examples::{endpoint, show};
 use hyper::server::conn::http1;
 use hyper_util::{rt::TokioIo, service::TowerToHyperService};
 use tokio::net::TcpListener;
@@ -22,6 +22,6 @@ pub async fn serve(socket: TcpListener, receiver: Receiver) -> io::Result<()> {
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
-    let receiver = Receiver::new(hook()?, |_, delivery| show(&delivery));
+    let receiver = Receiver::new(endpoint()?, |_, delivery| show(&delivery));
     Ok(serve(TcpListener::bind("127.0.0.1:8080").await?, receiver).await?)
 }

@@ -5,7 +5,7 @@
 use std::io::{self, Read as _};
 
 use abyssale_blocking::{Receiver, core::webhook::MAX_DELIVERY};
-use abyssale_examples::{hook, show};
+use abyssale_examples::{endpoint, show};
 use tiny_http::{Request, Response, Server};
 
 /// Answers one request.
@@ -18,7 +18,7 @@ pub fn answer(receiver: &Receiver, mut request: Request) -> io::Result<()> {
 }
 
 fn main() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
-    let receiver = Receiver::new(hook()?, |_, delivery| show(&delivery));
+    let receiver = Receiver::new(endpoint()?, |_, delivery| show(&delivery));
     for request in Server::http("127.0.0.1:8080")?.incoming_requests() {
         answer(&receiver, request)?;
     }

@@ -47,7 +47,7 @@ fn main() -> Result<(), Box<dyn Error>> {
             // Over, or to be sent to where a redirect leads.
             next = easy.get_mut().attempt.take().map(|attempt| attempt.ended(was_sent, result));
         }
-        inbox.poll(&stage.hook, |delivery| export.handle_delivery(stage.now(), delivery));
+        inbox.poll(&stage.endpoint, |delivery| export.handle_delivery(stage.now(), delivery));
         let _ = export.handle(stage.now(), Input::Tick);
     }
 }

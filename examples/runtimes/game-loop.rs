@@ -29,7 +29,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         if let Some(over) = flight.take_if(|flying| flying.attempt.is_over()) {
             let _ = export.handle(stage.now(), &over.attempt.over());
         }
-        inbox.poll(&stage.hook, |delivery| export.handle_delivery(stage.now(), delivery));
+        inbox.poll(&stage.endpoint, |delivery| export.handle_delivery(stage.now(), delivery));
         let _ = export.handle(stage.now(), Input::Tick);
         // Here a game would move and draw, and wait for the next frame.
         thread::sleep(Duration::from_millis(4));

@@ -4,7 +4,7 @@
 use std::{error::Error, io, sync::Arc};
 
 use abyssale_core::http1::{DeliveryReader, Incoming, answer};
-use abyssale_core::{Output, webhook::Hook};
+use abyssale_core::{Output, webhook::CallbackEndpoint};
 use abyssale_host::Clock;
 use abyssale_runtimes::{Attempt, DELIVERY, Message, Stage};
 use compio::io::{AsyncRead as _, AsyncWriteExt as _};
@@ -23,10 +23,10 @@ fn main() -> Result<(), Box<dyn Error>> {
     runtime.block_on(async {
         let (outbox, inbox) = smol::channel::bounded(16);
         let listener = TcpListener::from_std(stage.listener()?)?;
-        let (hook, deliveries) = (Arc::clone(&stage.hook), outbox.clone());
+        let (endpoint, deliveries) = (Arc::clone(&stage.endpoint), outbox.clone());
         let _listening = spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
-                spawn(timeout(DELIVERY, receive(stream, Arc::clone(&hook), deliveries.clone()))).detach();
+                spawn(timeout(DELIVERY, receive(stream, Arc::clone(&endpoint), deliveries.clone()))).detach();
             }
         });
         let mut export = stage.export()?;
@@ -75,12 +75,12 @@ async fn exchange(attempt: &mut Attempt, to: &str, outbox: &Outbox) -> Result<()
     Ok(())
 }
 
-async fn receive(mut stream: TcpStream, hook: Arc<Hook>, outbox: Outbox) -> io::Result<()> {
+async fn receive(mut stream: TcpStream, endpoint: Arc<CallbackEndpoint>, outbox: Outbox) -> io::Result<()> {
     let mut reader = DeliveryReader::default();
     let delivery = loop {
         let BufResult(read, data) = stream.read(Vec::with_capacity(4096)).await;
         read?;
-        match reader.feed(&hook, Clock::wall(), &data) {
+        match reader.feed(&endpoint, Clock::wall(), &data) {
             Incoming::More => {}
             Incoming::Refused(status) => return stream.write_all(answer(status)).await.0,
             Incoming::Delivery(delivery) => break delivery,

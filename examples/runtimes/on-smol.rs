@@ -4,7 +4,7 @@
 use std::{error::Error, future::Future, io, sync::Arc, time::Duration};
 
 use abyssale_core::http1::{DeliveryReader, Incoming, answer};
-use abyssale_core::{Output, webhook::Hook};
+use abyssale_core::{Output, webhook::CallbackEndpoint};
 use abyssale_host::Clock;
 use abyssale_runtimes::{Attempt, DELIVERY, Message, Stage};
 use smol::net::{TcpListener, TcpStream};
@@ -17,10 +17,10 @@ fn main() -> Result<(), Box<dyn Error>> {
     smol::block_on(async {
         let (outbox, inbox) = channel::bounded(16);
         let listener = TcpListener::from(Async::new(stage.listener()?)?);
-        let (hook, deliveries) = (Arc::clone(&stage.hook), outbox.clone());
+        let (endpoint, deliveries) = (Arc::clone(&stage.endpoint), outbox.clone());
         let _listening = smol::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
-                smol::spawn(within(DELIVERY, receive(stream, Arc::clone(&hook), deliveries.clone())))
+                smol::spawn(within(DELIVERY, receive(stream, Arc::clone(&endpoint), deliveries.clone())))
                     .detach();
             }
         });
@@ -69,11 +69,11 @@ async fn exchange(attempt: &mut Attempt, to: &str, outbox: &Outbox) -> io::Resul
     Ok(())
 }
 
-async fn receive(mut stream: TcpStream, hook: Arc<Hook>, outbox: Outbox) -> io::Result<()> {
+async fn receive(mut stream: TcpStream, endpoint: Arc<CallbackEndpoint>, outbox: Outbox) -> io::Result<()> {
     let (mut reader, mut buffer) = (DeliveryReader::default(), [0; 4096]);
     let delivery = loop {
         let read = stream.read(&mut buffer).await?;
-        match reader.feed(&hook, Clock::wall(), buffer.get(..read).unwrap_or_default()) {
+        match reader.feed(&endpoint, Clock::wall(), buffer.get(..read).unwrap_or_default()) {
             Incoming::More => {}
             Incoming::Refused(status) => return stream.write_all(&answer(status)).await,
             Incoming::Delivery(delivery) => break delivery,

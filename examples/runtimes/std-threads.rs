@@ -10,18 +10,18 @@ use std::{
 };
 
 use abyssale_core::http1::{DeliveryReader, Incoming, answer};
-use abyssale_core::{Output, webhook::Hook};
+use abyssale_core::{Output, webhook::CallbackEndpoint};
 use abyssale_host::Clock;
 use abyssale_runtimes::{Attempt, DELIVERY, Message, Stage};
 
 fn main() -> Result<(), Box<dyn Error>> {
     let stage = Stage::set()?;
     let (outbox, inbox) = channel();
-    let (listener, hook, deliveries) = (stage.listener()?, Arc::clone(&stage.hook), outbox.clone());
+    let (listener, endpoint, deliveries) = (stage.listener()?, Arc::clone(&stage.endpoint), outbox.clone());
     thread::spawn(move || {
         for stream in listener.incoming().flatten() {
-            let (hook, deliveries) = (Arc::clone(&hook), deliveries.clone());
-            thread::spawn(move || receive(stream, &hook, &deliveries));
+            let (endpoint, deliveries) = (Arc::clone(&endpoint), deliveries.clone());
+            thread::spawn(move || receive(stream, &endpoint, &deliveries));
         }
     });
     let mut export = stage.export()?;
@@ -71,12 +71,16 @@ fn exchange(attempt: &mut Attempt, address: &str, outbox: &Sender<Message<TcpStr
     Ok(())
 }
 
-fn receive(mut stream: TcpStream, hook: &Hook, outbox: &Sender<Message<TcpStream>>) -> io::Result<()> {
+fn receive(
+    mut stream: TcpStream,
+    endpoint: &CallbackEndpoint,
+    outbox: &Sender<Message<TcpStream>>,
+) -> io::Result<()> {
     stream.set_read_timeout(Some(DELIVERY))?;
     let (mut reader, mut buffer) = (DeliveryReader::default(), [0; 4096]);
     let delivery = loop {
         let read = stream.read(&mut buffer)?;
-        match reader.feed(hook, Clock::wall(), buffer.get(..read).unwrap_or_default()) {
+        match reader.feed(endpoint, Clock::wall(), buffer.get(..read).unwrap_or_default()) {
             Incoming::More => {}
             Incoming::Refused(status) => return stream.write_all(&answer(status)),
             Incoming::Delivery(delivery) => break delivery,

@@ -13,7 +13,7 @@ mod stage;
 
 pub use self::{
     display::{Display, print_table},
-    mounted::{hook, show},
+    mounted::{endpoint, show},
     options::{Options, UsageError, parse},
     stage::{Stage, StageError},
 };

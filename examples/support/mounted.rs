@@ -4,16 +4,16 @@ use std::{env, error::Error};
 
 use abyssale_core::{
     SigningSecret,
-    webhook::{Delivery, Hook, Reply, Verifier},
+    webhook::{CallbackEndpoint, Delivery, Reply, Verifier},
 };
 
 use crate::display;
 
-/// A hook that takes deliveries signed with `ABYSSALE_SIGNING_SECRET`, at any path and without a token.
-pub fn hook() -> Result<Hook, Box<dyn Error + Send + Sync>> {
+/// An endpoint that takes deliveries signed with `ABYSSALE_SIGNING_SECRET`, at any path and without a token.
+pub fn endpoint() -> Result<CallbackEndpoint, Box<dyn Error + Send + Sync>> {
     let secret =
         env::var("ABYSSALE_SIGNING_SECRET").map_err(|error| format!("ABYSSALE_SIGNING_SECRET: {error}"))?;
-    Ok(Hook::new(Verifier::new([SigningSecret::new(secret)?])).token(None))
+    Ok(CallbackEndpoint::new(Verifier::new([SigningSecret::new(secret)?])).token(None))
 }
 
 /// Shows a delivery, and says that it was taken.

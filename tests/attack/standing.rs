@@ -11,7 +11,7 @@ use std::{
 use abyssale_blocking::Counts;
 use abyssale_core::{
     SigningSecret, Timestamp,
-    webhook::{Delivery, Event, Hook, Reply, Verifier, sign},
+    webhook::{CallbackEndpoint, Delivery, Event, Reply, Verifier, sign},
 };
 use abyssale_host::server::ListenerSettings;
 use tokio::runtime::{self, Runtime};
@@ -29,7 +29,7 @@ pub(crate) struct Standing {
 }
 
 impl Standing {
-    /// One of each transport, with these settings and the default ones of a hook that wants a signature.
+    /// One of each transport, with these settings and the default ones of an endpoint that wants a signature.
     pub(crate) fn both(change: impl Fn(&mut ListenerSettings)) -> [Self; 2] {
         Self::both_at("127.0.0.1:0", change).unwrap()
     }
@@ -69,7 +69,7 @@ impl Standing {
 
     fn blocking(at: &str, settings: &ListenerSettings) -> Option<Self> {
         let handled = Handled::default();
-        let receiver = abyssale_blocking::Receiver::new(hook(), record(&handled));
+        let receiver = abyssale_blocking::Receiver::new(endpoint(), record(&handled));
         let listener = receiver.listen_with(at, settings).ok()?;
         Some(Self {
             name: "blocking",
@@ -84,7 +84,7 @@ impl Standing {
         let handled = Handled::default();
         let runtime: Runtime =
             runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
-        let receiver = abyssale_async::Receiver::new(hook(), record(&handled));
+        let receiver = abyssale_async::Receiver::new(endpoint(), record(&handled));
         let listener = runtime.block_on(receiver.listen_with(at, settings)).ok()?;
         Some(Self {
             name: "async",
@@ -155,8 +155,8 @@ pub(crate) fn request(body: &str, signature: &str, keep: bool) -> Vec<u8> {
     .into_bytes()
 }
 
-fn hook() -> Hook {
-    Hook::new(Verifier::new([SigningSecret::new(SECRET).unwrap()])).path(PATH).token(None)
+fn endpoint() -> CallbackEndpoint {
+    CallbackEndpoint::new(Verifier::new([SigningSecret::new(SECRET).unwrap()])).path(PATH).token(None)
 }
 
 fn record(handled: &Handled) -> impl Fn(Timestamp, Delivery) -> Reply + Send + Sync + 'static {

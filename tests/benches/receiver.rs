@@ -19,7 +19,7 @@ use std::{
 
 use abyssale_core::{
     SigningSecret, Timestamp,
-    webhook::{Hook, Reply, SIGNATURE_HEADER, Verifier, sign},
+    webhook::{CallbackEndpoint, Reply, SIGNATURE_HEADER, Verifier, sign},
 };
 use abyssale_host::server::ListenerSettings;
 use bytes::Bytes;
@@ -170,17 +170,17 @@ fn serve(name: &str) {
         let _ = io::copy(&mut io::stdin(), &mut io::sink());
         std::process::exit(0);
     });
-    let hook = Hook::new(Verifier::new([SigningSecret::new(SECRET).unwrap()]));
+    let endpoint = CallbackEndpoint::new(Verifier::new([SigningSecret::new(SECRET).unwrap()]));
     let acknowledge = |_, _| Reply::Acknowledged;
     if name == SERVERS[3] {
-        let receiver = abyssale_blocking::Receiver::new(hook, acknowledge);
+        let receiver = abyssale_blocking::Receiver::new(endpoint, acknowledge);
         let listener = receiver.listen_with("127.0.0.1:0", &settings()).unwrap();
         println!("http://{}", listener.local_addr());
         loop {
             thread::park();
         }
     }
-    let receiver = abyssale_async::Receiver::new(hook, acknowledge);
+    let receiver = abyssale_async::Receiver::new(endpoint, acknowledge);
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     runtime.block_on(async {
         if name == SERVERS[2] {

@@ -29,8 +29,7 @@ pub(crate) fn double_slash(curl: &Curl) {
 
 fn ask(curl: &Curl, simulator: &Simulator, path: &str) -> Answer {
     let key = format!("x-api-key: {}", simulator.api_key());
-    let data =
-        r#"{"callback_url": "https://callback.url/hook", "ids": ["64238d01-d402-474b-8c2d-fbc957e9d290"]}"#;
+    let data = r#"{"callback_url": "https://callback.url/endpoint", "ids": ["64238d01-d402-474b-8c2d-fbc957e9d290"]}"#;
     let options = ["-X", "POST", "-H", &key, "-H", "Content-Type: application/json", "-d", data];
     curl.send(&format!("{}{path}", simulator.base_url()), &options, b"")
 }

@@ -1,4 +1,4 @@
-//! The listeners of both transports, each with the same hook and a handler that keeps what it is given.
+//! The listeners of both transports, each with the same endpoint and a handler that keeps what it is given.
 
 use std::{
     any::Any,
@@ -8,7 +8,7 @@ use std::{
 
 use abyssale_core::{
     SigningSecret, Timestamp,
-    webhook::{Delivery, Hook, Reply, Verifier, sign},
+    webhook::{CallbackEndpoint, Delivery, Reply, Verifier, sign},
 };
 use tokio::runtime::{self, Runtime};
 
@@ -37,7 +37,7 @@ impl Standing {
     fn blocking() -> Self {
         let received = Arc::default();
         let handler = record(&received);
-        let listener = abyssale_blocking::Receiver::new(hook(), handler).listen("127.0.0.1:0").unwrap();
+        let listener = abyssale_blocking::Receiver::new(endpoint(), handler).listen("127.0.0.1:0").unwrap();
         let url = format!("http://{}", listener.local_addr());
         Self { name: "blocking", url, received, _listener: Box::new(listener), _runtime: None }
     }
@@ -46,7 +46,7 @@ impl Standing {
         let received = Arc::default();
         // With a worker of its own it runs on while the test waits for curl.
         let runtime = runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
-        let standing = abyssale_async::Receiver::new(hook(), record(&received));
+        let standing = abyssale_async::Receiver::new(endpoint(), record(&received));
         let listener = runtime.block_on(standing.listen("127.0.0.1:0")).unwrap();
         let url = format!("http://{}", listener.local_addr());
         Self { name: "async", url, received, _listener: Box::new(listener), _runtime: Some(runtime) }
@@ -64,8 +64,8 @@ pub(crate) fn unix_now() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs()
 }
 
-fn hook() -> Hook {
-    Hook::new(Verifier::new([SigningSecret::new(SECRET).unwrap()])).path(PATH).token(None)
+fn endpoint() -> CallbackEndpoint {
+    CallbackEndpoint::new(Verifier::new([SigningSecret::new(SECRET).unwrap()])).path(PATH).token(None)
 }
 
 fn record(

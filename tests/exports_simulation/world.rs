@@ -10,7 +10,7 @@ use abyssale_core::{
     export::{DownloadError, NotFetched},
     exports::Change,
     http::Response,
-    webhook::{Hook, Verifier},
+    webhook::{CallbackEndpoint, Verifier},
 };
 
 use super::{
@@ -455,8 +455,8 @@ impl World {
         } else {
             (None, "/abyssale".into())
         };
-        let hook = Hook::new(Verifier::new([]).accept_unsigned()).token(placement);
-        let delivery = hook.receive(self.now, "POST", &target, &(), body.as_bytes());
+        let endpoint = CallbackEndpoint::new(Verifier::new([]).accept_unsigned()).token(placement);
+        let delivery = endpoint.receive(self.now, "POST", &target, &(), body.as_bytes());
         let delivery = delivery.map_err(|reply| Halt::Broken(format!("{reply:?}")))?;
         let reply = self.exports.handle_delivery(self.now, &delivery);
         self.say(|_| format!("{reply:?}"));
@@ -469,11 +469,12 @@ impl World {
     }
 
     fn stray(&mut self) -> Checked {
-        let hook = Hook::new(Verifier::new([]).accept_unsigned());
+        let endpoint = CallbackEndpoint::new(Verifier::new([]).accept_unsigned());
         let target = format!("/abyssale/{}", token(u64::MAX).as_str());
         let body = br#"{"export_id":"nobodys","archive_url":"https://store.example.com/a.zip"}"#;
-        let delivery =
-            hook.receive(self.now, "POST", &target, &(), body).map_err(|r| Halt::Broken(r.to_string()))?;
+        let delivery = endpoint
+            .receive(self.now, "POST", &target, &(), body)
+            .map_err(|r| Halt::Broken(r.to_string()))?;
         let status = self.exports.handle_delivery(self.now, &delivery).status();
         rule!(status == 404, "what is nobody's is answered {status}");
         Ok(())

@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use abyssale_blocking::Receiver;
 use abyssale_core::{
     SigningSecret, Timestamp,
-    webhook::{Hook, Reply, Verifier, sign},
+    webhook::{CallbackEndpoint, Reply, Verifier, sign},
 };
 use abyssale_simulator::{Config, DeliveryRecord, Outcome, Simulator};
 use serde_json::json;
@@ -71,7 +71,7 @@ fn assert_judgement(client: &OfficialClient, body: &str, header: &str) {
 fn deliver(client: &OfficialClient, simulator: &Simulator, secrets: &[&str]) -> DeliveryRecord {
     let before = simulator.deliveries().len();
     let verifier = Verifier::new(secrets.iter().map(|secret| SigningSecret::new(*secret).unwrap()));
-    let receiver = Receiver::new(Hook::new(verifier).token(None), |_, _| Reply::Acknowledged);
+    let receiver = Receiver::new(CallbackEndpoint::new(verifier).token(None), |_, _| Reply::Acknowledged);
     let listener = receiver.listen("127.0.0.1:0").unwrap();
     let callback = format!("http://{}/abyssale", listener.local_addr());
     client.calls(simulator, &[export(&[ID], &callback)]);

@@ -215,7 +215,7 @@ impl ExporterBuilder {
     /// Checks the settings, reads the store, and begins to listen: call it within a tokio runtime.
     pub async fn build(self) -> Result<Exporter, Error> {
         let client = self.client.build()?;
-        let (callback, hook) = self.callback.check(self.listen.is_some())?;
+        let (callback, endpoint) = self.callback.check(self.listen.is_some())?;
         let (config, limits, clock) = (Arc::clone(client.config()), self.limits, client.clock());
         let office = match self.store {
             // Reading it may take a while.
@@ -225,7 +225,7 @@ impl ExporterBuilder {
             None => Office::open(config, limits, clock, None)?,
         };
         let office = Arc::new(office);
-        let receiver = Receiver::new(hook, Reception(Arc::clone(&office)));
+        let receiver = Receiver::new(endpoint, Reception(Arc::clone(&office)));
         let listener = match self.listen {
             Some(Listen::Address(address)) => Some(receiver.listen_with(address, &self.listener).await?),
             Some(Listen::Socket(socket)) => Some(receiver.listen_on_with(socket, &self.listener)?),

@@ -238,7 +238,7 @@ mod tests {
         net,
     };
 
-    use abyssale_core::webhook::{Hook, Reply, Verifier};
+    use abyssale_core::webhook::{CallbackEndpoint, Reply, Verifier};
 
     use super::*;
 
@@ -255,8 +255,8 @@ mod tests {
                 stream
             })
             .collect();
-        let hook = Hook::new(Verifier::new([]).accept_unsigned()).token(None);
-        let receiver = Receiver::new(hook, |_, _| Reply::Acknowledged);
+        let endpoint = CallbackEndpoint::new(Verifier::new([]).accept_unsigned()).token(None);
+        let receiver = Receiver::new(endpoint, |_, _| Reply::Acknowledged);
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(async { receiver.listen_on(socket).unwrap().shutdown().await });
         for mut stream in waiting {

@@ -208,11 +208,11 @@ impl ExporterBuilder {
     /// Checks the settings, and begins to listen.
     pub fn build(self) -> Result<Exporter, Error> {
         let client = self.client.build()?;
-        let (callback, hook) = self.callback.check(self.listen.is_some())?;
+        let (callback, endpoint) = self.callback.check(self.listen.is_some())?;
         let store = self.store.map(|NoDebug(store)| store);
         let office = Office::open(Arc::clone(client.config()), self.limits, client.clock(), store)?;
         let office = Arc::new(office);
-        let receiver = Receiver::new(hook, Reception(Arc::clone(&office)));
+        let receiver = Receiver::new(endpoint, Reception(Arc::clone(&office)));
         let listener = match self.listen {
             Some(Listen::Address(address)) => Some(receiver.listen_with(address, &self.listener)?),
             Some(Listen::Socket(socket)) => Some(receiver.listen_on_with(socket, &self.listener)?),

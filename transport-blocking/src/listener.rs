@@ -287,15 +287,15 @@ mod tests {
         sync::mpsc,
     };
 
-    use abyssale_core::webhook::{Hook, Reply, Verifier};
+    use abyssale_core::webhook::{CallbackEndpoint, Reply, Verifier};
 
     use super::*;
 
     const REQUEST: &[u8] = b"POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 2\r\nConnection: close\r\n\r\n{}";
 
     fn receiver(handler: impl Fn() + Send + Sync + 'static) -> Receiver {
-        let hook = Hook::new(Verifier::new([]).accept_unsigned()).token(None);
-        Receiver::new(hook, move |_, _| {
+        let endpoint = CallbackEndpoint::new(Verifier::new([]).accept_unsigned()).token(None);
+        Receiver::new(endpoint, move |_, _| {
             handler();
             Reply::Acknowledged
         })

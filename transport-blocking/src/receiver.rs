@@ -9,7 +9,7 @@ use std::{
 use abyssale_core::{
     SigningSecret,
     http::Headers,
-    webhook::{Hook, Reply},
+    webhook::{CallbackEndpoint, Reply},
 };
 use abyssale_host::{Clock, Counters, Counts, Error, Handler, server::ListenerSettings, trace};
 
@@ -20,8 +20,8 @@ use crate::Listener;
 /// Mounted in a server of your own it is two lines, whatever the server:
 ///
 /// ```
-/// # use abyssale_blocking::{Receiver, core::webhook::{Hook, Reply, Verifier}};
-/// # let receiver = Receiver::new(Hook::new(Verifier::new([])), |_, _| Reply::Acknowledged);
+/// # use abyssale_blocking::{Receiver, core::webhook::{CallbackEndpoint, Reply, Verifier}};
+/// # let receiver = Receiver::new(CallbackEndpoint::new(Verifier::new([])), |_, _| Reply::Acknowledged);
 /// # let (method, target, headers, body) = ("POST", "/abyssale", [("content-type", "application/json")], b"{}");
 /// let reply = receiver.receive(method, target, &headers, body);
 /// let status = reply.status(); // answer with this, and an empty body
@@ -29,7 +29,7 @@ use crate::Listener;
 /// ```
 #[derive(Clone)]
 pub struct Receiver {
-    hook: Arc<RwLock<Hook>>,
+    endpoint: Arc<RwLock<CallbackEndpoint>>,
     handler: Arc<dyn Handler>,
     clock: Clock,
     counters: Arc<Counters>,
@@ -37,9 +37,9 @@ pub struct Receiver {
 
 impl Receiver {
     /// A receiver that gives each genuine delivery to `handler`.
-    pub fn new(hook: Hook, handler: impl Handler) -> Self {
+    pub fn new(endpoint: CallbackEndpoint, handler: impl Handler) -> Self {
         Self {
-            hook: Arc::new(RwLock::new(hook)),
+            endpoint: Arc::new(RwLock::new(endpoint)),
             handler: Arc::new(handler),
             clock: Clock::new(),
             counters: Arc::default(),
@@ -55,7 +55,7 @@ impl Receiver {
         let traced = trace::Delivery::begin(headers);
         let reply = traced.span().in_scope(|| {
             // Bound to a name so that the lock is given back before the handler has its turn.
-            let received = self.hook().receive(Clock::wall(), method, target, headers, body);
+            let received = self.endpoint().receive(Clock::wall(), method, target, headers, body);
             let reply = match received {
                 Ok(delivery) => {
                     traced.genuine(&delivery);
@@ -72,7 +72,7 @@ impl Receiver {
 
     /// Whether a request's body is worth reading, by its head alone; else what to answer.
     pub fn admit(&self, method: &str, target: &str, headers: &dyn Headers) -> Result<(), Reply> {
-        let admitted = self.hook().admit(method, target, headers);
+        let admitted = self.endpoint().admit(method, target, headers);
         admitted.map(drop).inspect_err(|reply| {
             trace::Delivery::begin(headers).span().in_scope(|| self.counters.reply(reply));
         })
@@ -83,7 +83,7 @@ impl Receiver {
     /// A rotation that loses no delivery: rotate, take the new secret, and revoke the old one when it suits. Deliveries are
     /// signed with both in between.
     pub fn set_signing_secrets(&self, secrets: impl IntoIterator<Item = SigningSecret>) {
-        self.hook.write().unwrap_or_else(PoisonError::into_inner).set_secrets(secrets);
+        self.endpoint.write().unwrap_or_else(PoisonError::into_inner).set_secrets(secrets);
     }
 
     /// What has come of the requests so far, here and in every clone.
@@ -91,8 +91,8 @@ impl Receiver {
         self.counters.read()
     }
 
-    fn hook(&self) -> RwLockReadGuard<'_, Hook> {
-        self.hook.read().unwrap_or_else(PoisonError::into_inner)
+    fn endpoint(&self) -> RwLockReadGuard<'_, CallbackEndpoint> {
+        self.endpoint.read().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(crate) fn counters(&self) -> Arc<Counters> {
@@ -132,6 +132,6 @@ impl Receiver {
 
 impl fmt::Debug for Receiver {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Receiver").field("hook", &*self.hook()).finish_non_exhaustive()
+        f.debug_struct("Receiver").field("endpoint", &*self.endpoint()).finish_non_exhaustive()
     }
 }

@@ -3,7 +3,7 @@
 use abyssale_core::{
     BannerId, InvalidBannerId, Order, SigningSecret, TokenPlacement,
     http::Url,
-    webhook::{Hook, Verifier},
+    webhook::{CallbackEndpoint, Verifier},
 };
 
 use crate::{Error, random_token};
@@ -33,9 +33,9 @@ impl CallbackSettings {
     /// Checks that there is an address, and that something protects it: a token, a signature, or the
     /// user's word that nothing has to.
     ///
-    /// The hook expects the address's path if `exact_path` is set, which is right for a listener; behind
+    /// The endpoint expects the address's path if `exact_path` is set, which is right for a listener; behind
     /// a router that has chosen by the path already, it may be another one.
-    pub fn check(self, exact_path: bool) -> Result<(Callback, Hook), Error> {
+    pub fn check(self, exact_path: bool) -> Result<(Callback, CallbackEndpoint), Error> {
         let address: Url = self.address.ok_or(Error::NoCallback)?.parse().map_err(Error::Callback)?;
         if self.token.is_none() && self.secrets.is_empty() && !self.accept_unsigned {
             return Err(Error::Unprotected);
@@ -46,11 +46,11 @@ impl CallbackSettings {
         if unsigned {
             verifier = verifier.accept_unsigned();
         }
-        let mut hook = Hook::new(verifier).token(self.token.clone());
+        let mut endpoint = CallbackEndpoint::new(verifier).token(self.token.clone());
         if exact_path {
-            hook = hook.path(address.path());
+            endpoint = endpoint.path(address.path());
         }
-        Ok((Callback { address, token: self.token }, hook))
+        Ok((Callback { address, token: self.token }, endpoint))
     }
 }
 

@@ -209,8 +209,8 @@ mod tests {
     fn delivery(id: &str, token: Option<Token>) -> Delivery {
         let body = format!(r#"{{"export_id":"{id}","archive_url":"https://h/{id}.zip"}}"#);
         let verifier = crate::webhook::Verifier::new([]).accept_unsigned();
-        let hook = crate::webhook::Hook::new(verifier).token(None);
-        let mut delivery = hook.receive(NOW, "POST", "/", &(), body.as_bytes()).unwrap();
+        let endpoint = crate::webhook::CallbackEndpoint::new(verifier).token(None);
+        let mut delivery = endpoint.receive(NOW, "POST", "/", &(), body.as_bytes()).unwrap();
         delivery.token = token;
         delivery
     }

@@ -9,7 +9,7 @@ use core::time::Duration;
 use super::*;
 use crate::{
     ApiKey, CallId, Endpoint, Goal, Token, TokenPlacement,
-    webhook::{Hook, Verifier},
+    webhook::{CallbackEndpoint, Verifier},
 };
 
 const START: Timestamp = Timestamp::from_secs(1_755_561_234);
@@ -33,8 +33,8 @@ fn order(n: u64) -> Order {
 fn delivery(export_id: &str, token: Option<Token>) -> Delivery {
     let body =
         format!(r#"{{"export_id":"{export_id}","archive_url":"https://store.example.com/{export_id}.zip"}}"#);
-    let hook = Hook::new(Verifier::new([]).accept_unsigned()).token(None);
-    let mut delivery = hook.receive(START, "POST", "/", &(), body.as_bytes()).unwrap();
+    let endpoint = CallbackEndpoint::new(Verifier::new([]).accept_unsigned()).token(None);
+    let mut delivery = endpoint.receive(START, "POST", "/", &(), body.as_bytes()).unwrap();
     delivery.token = token;
     delivery
 }

@@ -3,10 +3,10 @@
 use super::{BodyReader, Framing, Head, HeadReader, Malformed};
 use crate::{
     Timestamp,
-    webhook::{Delivery, Hook, MAX_DELIVERY},
+    webhook::{CallbackEndpoint, Delivery, MAX_DELIVERY},
 };
 
-/// Reads one delivery from the bytes of a connection, as strictly as the [`Hook`] and this module are.
+/// Reads one delivery from the bytes of a connection, as strictly as the [`CallbackEndpoint`] and this module are.
 ///
 /// How long the bytes may take is for the owner of the connection to say: five seconds for the head and twenty for
 /// the rest are what the transports give.
@@ -15,13 +15,13 @@ use crate::{
 /// HTTP has it; a listener that wants to spare it that moment uses [`HeadReader`] and [`BodyReader`].
 ///
 /// ```
-/// # use abyssale_core::{Timestamp, http1::{DeliveryReader, Incoming}, webhook::{Hook, Verifier}};
-/// let hook = Hook::new(Verifier::new([]).accept_unsigned()).token(None);
+/// # use abyssale_core::{Timestamp, http1::{DeliveryReader, Incoming}, webhook::{CallbackEndpoint, Verifier}};
+/// let endpoint = CallbackEndpoint::new(Verifier::new([]).accept_unsigned()).token(None);
 /// let mut reader = DeliveryReader::default();
 /// let now = Timestamp::from_secs(1_795_000_000);
 /// let bytes = b"POST /abyssale HTTP/1.1\r\nhost: h\r\ncontent-length: 2\r\n\r\n";
-/// assert_eq!(reader.feed(&hook, now, bytes), Incoming::More);
-/// assert_eq!(reader.feed(&hook, now, b"[]"), Incoming::Refused(400)); // no event
+/// assert_eq!(reader.feed(&endpoint, now, bytes), Incoming::More);
+/// assert_eq!(reader.feed(&endpoint, now, b"[]"), Incoming::Refused(400)); // no event
 /// ```
 #[derive(Debug, Default)]
 pub struct DeliveryReader {
@@ -50,11 +50,11 @@ impl DeliveryReader {
     /// behind the delivery is thrown away: it is the connection's last.
     ///
     /// `now` is the time of the wall clock, which a signature is compared with.
-    pub fn feed(&mut self, hook: &Hook, now: Timestamp, bytes: &[u8]) -> Incoming {
-        self.step(hook, now, bytes).unwrap_or_else(Incoming::Refused)
+    pub fn feed(&mut self, endpoint: &CallbackEndpoint, now: Timestamp, bytes: &[u8]) -> Incoming {
+        self.step(endpoint, now, bytes).unwrap_or_else(Incoming::Refused)
     }
 
-    fn step(&mut self, hook: &Hook, now: Timestamp, bytes: &[u8]) -> Result<Incoming, u16> {
+    fn step(&mut self, endpoint: &CallbackEndpoint, now: Timestamp, bytes: &[u8]) -> Result<Incoming, u16> {
         if bytes.is_empty() {
             // Whoever has closed one side only may still hear that.
             return Err(Malformed::BadRequest.status());
@@ -64,7 +64,7 @@ impl DeliveryReader {
             let Some((head, used)) = self.head.feed(bytes).map_err(Malformed::status)? else {
                 return Ok(Incoming::More);
             };
-            hook.admit(head.method(), head.target(), &head).map_err(|reply| reply.status())?;
+            endpoint.admit(head.method(), head.target(), &head).map_err(|reply| reply.status())?;
             if head.framing == Framing::Absent {
                 return Err(Malformed::LengthRequired.status());
             }
@@ -77,7 +77,8 @@ impl DeliveryReader {
         if !body.is_done() {
             return Ok(Incoming::More);
         }
-        hook.receive(now, head.method(), head.target(), head, body.body())
+        endpoint
+            .receive(now, head.method(), head.target(), head, body.body())
             .map(Incoming::Delivery)
             .map_err(|reply| reply.status())
     }
@@ -93,8 +94,8 @@ mod tests {
     const NOW: Timestamp = Timestamp::from_secs(1_755_561_234);
     const BODY: &str = r#"{"export_id":"e","archive_url":"https://h/a.zip"}"#;
 
-    fn hook() -> Hook {
-        Hook::new(Verifier::new([SigningSecret::new("whsec_a").unwrap()])).token(None)
+    fn endpoint() -> CallbackEndpoint {
+        CallbackEndpoint::new(Verifier::new([SigningSecret::new("whsec_a").unwrap()])).token(None)
     }
 
     fn signed(method: &str, body: &str) -> String {
@@ -106,8 +107,8 @@ mod tests {
     }
 
     fn read(bytes: &[u8], step: usize) -> Vec<Incoming> {
-        let (hook, mut reader) = (hook(), DeliveryReader::default());
-        bytes.chunks(step).map(|piece| reader.feed(&hook, NOW, piece)).collect()
+        let (endpoint, mut reader) = (endpoint(), DeliveryReader::default());
+        bytes.chunks(step).map(|piece| reader.feed(&endpoint, NOW, piece)).collect()
     }
 
     #[test]
@@ -128,12 +129,12 @@ mod tests {
     fn a_connection_that_ends_before_its_delivery_has_brought_none() {
         let bytes = signed("POST", BODY);
         for end in [0, 5, bytes.len() - 1] {
-            let (hook, mut reader) = (hook(), DeliveryReader::default());
+            let (endpoint, mut reader) = (endpoint(), DeliveryReader::default());
             let came = bytes.as_bytes().get(..end).unwrap();
             if !came.is_empty() {
-                assert_eq!(reader.feed(&hook, NOW, came), Incoming::More);
+                assert_eq!(reader.feed(&endpoint, NOW, came), Incoming::More);
             }
-            assert_eq!(reader.feed(&hook, NOW, b""), Incoming::Refused(400));
+            assert_eq!(reader.feed(&endpoint, NOW, b""), Incoming::Refused(400));
         }
     }
 

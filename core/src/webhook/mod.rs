@@ -1,7 +1,7 @@
 //! Receiving: from the bytes of a delivery to an event that can be trusted.
 //!
 //! ```text
-//!  method, target ──► Hook::receive ──► token (whose export?)
+//!  method, target ──► CallbackEndpoint::receive ──► token (whose export?)
 //!  headers, body  ──►      │
 //!                          ├─► Verifier::verify ──► Verified ──► Event::parse ──► Event
 //!                          └─► Reply: the status to answer, with the reason for our own log
@@ -14,18 +14,18 @@
 //! | [`Verifier::verify_and_parse`] | time, headers, raw body | [`Event`], or a [`DeliveryError`] |
 //! | [`sign`] | secret, time, body | the header's value: for tests and simulators |
 //!
-//! [`Hook`] does all of it. [`Verifier`] alone is for who only wants to know whether a delivery is
+//! [`CallbackEndpoint`] does all of it. [`Verifier`] alone is for who only wants to know whether a delivery is
 //! genuine; it needs no API key. An [`Event`] comes only out of a [`Verified`] body, so skipping the
 //! check does not compile; who runs without a signing secret says so with
 //! [`Verifier::accept_unsigned`].
 
+mod endpoint;
 mod event;
 mod fields;
-mod hook;
 mod signature;
 
+pub use endpoint::{CallbackEndpoint, Delivery, MAX_DELIVERY, Reply};
 pub use event::{Event, EventError, NewExport, OtherEvent};
-pub use hook::{Delivery, Hook, MAX_DELIVERY, Reply};
 pub use signature::{
     DEFAULT_TOLERANCE, DELIVERY_ID_HEADER, DeliveryError, Refusal, SIGNATURE_HEADER, Verified, Verifier, sign,
 };

@@ -8,7 +8,7 @@ use std::{
 
 use abyssale_core::{
     http1::{DeliveryReader, Incoming, answer},
-    webhook::{Delivery, Hook, Reply},
+    webhook::{CallbackEndpoint, Delivery, Reply},
 };
 use abyssale_host::Clock;
 
@@ -34,7 +34,7 @@ impl Inbox {
     }
 
     /// Takes what has come, and answers it. Does not wait.
-    pub fn poll(&mut self, hook: &Hook, mut take: impl FnMut(&Delivery) -> Reply) {
+    pub fn poll(&mut self, endpoint: &CallbackEndpoint, mut take: impl FnMut(&Delivery) -> Reply) {
         while let Some((stream, _)) =
             (self.open.len() < MAX_OPEN).then(|| self.listener.accept().ok()).flatten()
         {
@@ -43,7 +43,7 @@ impl Inbox {
             }
         }
         self.open.retain_mut(|(stream, reader, deadline)| {
-            let status = match read(stream, reader, hook) {
+            let status = match read(stream, reader, endpoint) {
                 Ok(Incoming::More) => return Instant::now() < *deadline,
                 Ok(Incoming::Delivery(delivery)) => take(&delivery).status(),
                 Ok(Incoming::Refused(status)) => status,
@@ -57,11 +57,15 @@ impl Inbox {
 }
 
 /// Reads what is there, which may be nothing.
-fn read(stream: &mut TcpStream, reader: &mut DeliveryReader, hook: &Hook) -> io::Result<Incoming> {
+fn read(
+    stream: &mut TcpStream,
+    reader: &mut DeliveryReader,
+    endpoint: &CallbackEndpoint,
+) -> io::Result<Incoming> {
     let mut buffer = [0; 4096];
     loop {
         match stream.read(&mut buffer) {
-            Ok(read) => match reader.feed(hook, Clock::wall(), buffer.get(..read).unwrap_or_default()) {
+            Ok(read) => match reader.feed(endpoint, Clock::wall(), buffer.get(..read).unwrap_or_default()) {
                 Incoming::More => {}
                 incoming => return Ok(incoming),
             },

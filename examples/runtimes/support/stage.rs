@@ -14,7 +14,7 @@ use abyssale_core::{
     ApiKey, Config, Export, Failure, Finished, Goal, Input, Notice, Order, Output, Report, SigningSecret,
     Timestamp, UnknownOutcome,
     http1::answer,
-    webhook::{Delivery, Hook, NewExport},
+    webhook::{CallbackEndpoint, Delivery, NewExport},
 };
 use abyssale_host::{CallbackSettings, Clock, Settings, fetch_only};
 use abyssale_simulator::{DEMO_BANNERS, Simulator};
@@ -25,7 +25,7 @@ use crate::Attempt;
 #[derive(Debug)]
 pub struct Stage {
     /// What makes a delivery of a request to the callback address.
-    pub hook: Arc<Hook>,
+    pub endpoint: Arc<CallbackEndpoint>,
     clock: Clock,
     config: Arc<Config>,
     order: Order,
@@ -75,14 +75,14 @@ impl Stage {
         let mut callback = CallbackSettings::default();
         callback.address = Some(address);
         callback.secrets.extend(secret.map(SigningSecret::new).transpose()?);
-        let (callback, hook) = callback.check(true)?;
+        let (callback, endpoint) = callback.check(true)?;
         let mut ids: Vec<String> = env::args().skip(2).collect();
         if ids.is_empty() {
             ids = DEMO_BANNERS.iter().map(|banner| banner.id.to_string()).collect();
         }
         let order = callback.order(ids.iter().map(String::as_str))?;
         Ok(Self {
-            hook: Arc::new(hook),
+            endpoint: Arc::new(endpoint),
             clock: Clock::new(),
             config: Arc::new(settings.config()?),
             order: if asks_only { order.with_goal(Goal::Acceptance) } else { order },

@@ -4,7 +4,7 @@
 use std::{cell::RefCell, collections::VecDeque, error::Error, sync::Arc};
 
 use abyssale_core::http::Request;
-use abyssale_core::webhook::{Hook, Verifier};
+use abyssale_core::webhook::{CallbackEndpoint, Verifier};
 use abyssale_core::{ApiKey, BannerId, Config, Endpoint, Export, Order, Output, SigningSecret, Timestamp};
 use abyssale_core::{Input, Report, Token, TokenPlacement, archive::check_ends, export::DownloadError};
 use serde::Deserialize;
@@ -21,7 +21,7 @@ enum Told {
     Request { method: String, target: String, headers: Vec<(String, Vec<u8>)>, body: Vec<u8> },
 }
 
-type Job = (Export, Hook);
+type Job = (Export, CallbackEndpoint);
 
 thread_local! {
     static MESSAGE: RefCell<VecDeque<u8>> = const { RefCell::new(VecDeque::new()) };
@@ -61,8 +61,8 @@ fn tell(job: &mut Option<Job>, message: &[u8]) -> Result<Value, Box<dyn Error>> 
         (Told::Start { base, key, secret, callback, token, ids }, _) => {
             let config = Config::new(Endpoint::new(&base, ApiKey::new(key)?)?);
             let order = Order::new(ids, &callback)?.with_token(token, TokenPlacement::PathSegment)?;
-            let hook = Hook::new(Verifier::new([SigningSecret::new(secret)?]));
-            *job = Some((Export::new(Arc::new(config), order, now), hook));
+            let endpoint = CallbackEndpoint::new(Verifier::new([SigningSecret::new(secret)?]));
+            *job = Some((Export::new(Arc::new(config), order, now), endpoint));
         }
         (_, None) => return Err("nothing was started".into()),
         (Told::Tick, Some((export, _))) => drop(export.handle(now, Input::Tick)),
@@ -70,8 +70,8 @@ fn tell(job: &mut Option<Job>, message: &[u8]) -> Result<Value, Box<dyn Error>> 
         (Told::Ends { head, tail, len }, _) => {
             return Ok(json!(check_ends(&head, &tail, len).err().map(DownloadError::NotAnArchive)));
         }
-        (Told::Request { method, target, headers, body }, Some((export, hook))) => {
-            let delivery = hook.receive(wall, &method, &target, &headers, &body);
+        (Told::Request { method, target, headers, body }, Some((export, endpoint))) => {
+            let delivery = endpoint.receive(wall, &method, &target, &headers, &body);
             let reply = delivery.map(|delivery| export.handle_delivery(now, &delivery));
             return Ok(json!(reply.unwrap_or_else(|refused| refused).status()));
         }

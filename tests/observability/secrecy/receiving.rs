@@ -8,7 +8,7 @@ use std::{
 
 use abyssale_core::{
     SigningSecret, Timestamp,
-    webhook::{Hook, Reply, Verifier, sign},
+    webhook::{CallbackEndpoint, Reply, Verifier, sign},
 };
 use abyssale_host::server::{ListenerSettings, TlsFiles};
 use abyssale_observability::Recorder;
@@ -61,8 +61,8 @@ fn requests() -> Vec<Vec<u8>> {
     ]
 }
 
-fn hook() -> Hook {
-    Hook::new(Verifier::new([SigningSecret::new(SECRET).unwrap()])).path("/abyssale")
+fn endpoint() -> CallbackEndpoint {
+    CallbackEndpoint::new(Verifier::new([SigningSecret::new(SECRET).unwrap()])).path("/abyssale")
 }
 
 fn ask(address: SocketAddr, request: &[u8]) -> Vec<u8> {
@@ -99,7 +99,7 @@ fn strangers_are_told_nothing_and_nothing_is_said_of_what_they_sent() {
     let recorder = Recorder::installed();
     let mark = recorder.mark();
     let mut hunt = hunt();
-    let receiver = abyssale_blocking::Receiver::new(hook(), |_, _| Reply::Acknowledged);
+    let receiver = abyssale_blocking::Receiver::new(endpoint(), |_, _| Reply::Acknowledged);
     let listener = receiver.listen("127.0.0.1:0").unwrap();
     hunt.hear_debug("the receiver", &receiver);
     hunt.hear_debug("the listener", &listener);
@@ -108,7 +108,7 @@ fn strangers_are_told_nothing_and_nothing_is_said_of_what_they_sent() {
     listener.shutdown();
 
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
-    let receiver = abyssale_async::Receiver::new(hook(), |_, _| Reply::Acknowledged);
+    let receiver = abyssale_async::Receiver::new(endpoint(), |_, _| Reply::Acknowledged);
     let listener = runtime.block_on(receiver.listen("127.0.0.1:0")).unwrap();
     hunt.hear_debug("the receiver", &receiver);
     hunt.hear_debug("the service", &receiver.service());
@@ -136,7 +136,7 @@ fn who_does_not_speak_tls_makes_nothing_known() {
     // The middle of the private key, as the file has it.
     hunt.seek(Secret::Key, pem.lines().nth(1).unwrap());
     hunt.hear_debug("the settings", &settings);
-    let receiver = abyssale_blocking::Receiver::new(hook(), |_, _| Reply::Acknowledged);
+    let receiver = abyssale_blocking::Receiver::new(endpoint(), |_, _| Reply::Acknowledged);
     let listener = receiver.listen_with("127.0.0.1:0", &settings).unwrap();
     hunt.hear_debug("the listener", &listener);
     for request in requests() {

@@ -12,7 +12,7 @@ use abyssale_core::{
     exports::{AtCapacity, Limits},
     http::{Headers as _, Url},
     http1::{BodyReader, DeliveryReader, HeadReader, ResponseReader},
-    webhook::{Hook, Verifier, sign},
+    webhook::{CallbackEndpoint, Verifier, sign},
 };
 use abyssale_host::{
     Callback, CallbackSettings, Settings,
@@ -148,8 +148,8 @@ fn a_job_shows_nothing_in_any_of_its_states() {
 #[test]
 fn what_reads_requests_and_answers_shows_nothing_of_them() {
     let mut hunt = hunt();
-    let hook = Hook::new(Verifier::new([secret()]));
-    hunt.hear_debug("Hook", &hook);
+    let endpoint = CallbackEndpoint::new(Verifier::new([secret()]));
+    hunt.hear_debug("CallbackEndpoint", &endpoint);
     let bytes = delivery();
     let (head, rest) = bytes.split_at(bytes.find("\r\n\r\n").unwrap() + 4);
     let mut reader = HeadReader::default();
@@ -162,14 +162,17 @@ fn what_reads_requests_and_answers_shows_nothing_of_them() {
     hunt.hear_debug("BodyReader", &reader);
     for end in [100, bytes.len() - 1] {
         let mut reader = DeliveryReader::default();
-        let _ = reader.feed(&hook, NOW, bytes.get(..end).unwrap().as_bytes());
+        let _ = reader.feed(&endpoint, NOW, bytes.get(..end).unwrap().as_bytes());
         hunt.hear_debug("DeliveryReader", &reader);
     }
-    hunt.hear_debug("Incoming", &DeliveryReader::default().feed(&hook, NOW, bytes.as_bytes()));
+    hunt.hear_debug("Incoming", &DeliveryReader::default().feed(&endpoint, NOW, bytes.as_bytes()));
     let verified = Verifier::new([secret()]);
     let verified = verified.verify(NOW, &head, rest.as_bytes()).unwrap();
     hunt.hear_debug("Verified", &verified);
-    hunt.hear_debug("Delivery", &hook.receive(NOW, "POST", head.target(), &head, rest.as_bytes()).unwrap());
+    hunt.hear_debug(
+        "Delivery",
+        &endpoint.receive(NOW, "POST", head.target(), &head, rest.as_bytes()).unwrap(),
+    );
     assert!(head.first("x-abyssale-signature").is_some());
 
     let state =
@@ -225,9 +228,9 @@ fn settings_and_builders_show_nothing() {
         settings
     };
     hunt.hear_debug("CallbackSettings", &callback());
-    let (checked, hook): (Callback, Hook) = callback().check(true).unwrap();
+    let (checked, endpoint): (Callback, CallbackEndpoint) = callback().check(true).unwrap();
     hunt.hear_debug("Callback", &checked);
-    hunt.hear_debug("Hook", &hook);
+    hunt.hear_debug("CallbackEndpoint", &endpoint);
     macro_rules! transport {
         ($transport:ident) => {{
             let client = $transport::Client::builder().api_key(key()).timeout(Duration::from_secs(1));

@@ -8,7 +8,7 @@ use std::{
 
 use abyssale_core::{
     ApiKey, CallId, Endpoint, Goal, Input, StoreError, Token, TokenPlacement, Write,
-    webhook::{Hook, Verifier},
+    webhook::{CallbackEndpoint, Verifier},
 };
 
 use super::*;
@@ -42,8 +42,8 @@ fn order(n: u8) -> Order {
 
 fn delivery(n: u8) -> Delivery {
     let body = format!(r#"{{"export_id":"e{n}","archive_url":"https://store.example.com/{n}.zip"}}"#);
-    let hook = Hook::new(Verifier::new([]).accept_unsigned()).token(None);
-    let mut delivery = hook.receive(Timestamp::default(), "POST", "/", &(), body.as_bytes()).unwrap();
+    let endpoint = CallbackEndpoint::new(Verifier::new([]).accept_unsigned()).token(None);
+    let mut delivery = endpoint.receive(Timestamp::default(), "POST", "/", &(), body.as_bytes()).unwrap();
     delivery.token = Some(token(n));
     delivery
 }

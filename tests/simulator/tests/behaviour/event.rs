@@ -63,11 +63,11 @@ fn any_2xx_ends_the_ladder() {
 #[test]
 fn nothing_is_ever_delivered_beyond_this_machine() {
     for (callback, reason) in [
-        ("http://192.0.2.1/hook", "refused to deliver to 192.0.2.1: not a loopback address"),
-        ("http://example.com/hook", "refused to deliver to example.com: not a loopback address"),
+        ("http://192.0.2.1/endpoint", "refused to deliver to 192.0.2.1: not a loopback address"),
+        ("http://example.com/endpoint", "refused to deliver to example.com: not a loopback address"),
         ("http://[2001:db8::1]:80/", "refused to deliver to [2001:db8::1]: not a loopback address"),
         ("http://127.0.0.1.nip.io/", "refused to deliver to 127.0.0.1.nip.io: not a loopback address"),
-        ("https://127.0.0.1/hook", "only plain http is spoken here"),
+        ("https://127.0.0.1/endpoint", "only plain http is spoken here"),
     ] {
         let simulator = start(&[]);
         assert_eq!(ask(&simulator, &[ID], callback).status, 200);

@@ -1,6 +1,6 @@
 //! The receiving end of a callback address: from an HTTP request to a delivery, or to a refusal.
 //!
-//! A [`Hook`] knows the address's path and the [`Verifier`]; it holds no jobs and answers nothing.
+//! A [`CallbackEndpoint`] knows the address's path and the [`Verifier`]; it holds no jobs and answers nothing.
 //! Whoever owns the socket asks it what to make of a request, and answers with a [`Reply`].
 
 use alloc::{borrow::ToOwned, string::String};
@@ -15,14 +15,14 @@ use crate::{
 
 /// What makes a delivery of a request to a callback address.
 #[derive(Clone, Debug)]
-pub struct Hook {
+pub struct CallbackEndpoint {
     path: Option<String>,
     token: Option<TokenPlacement>,
     verifier: Verifier,
 }
 
-impl Hook {
-    /// A hook that expects the [token](Token) as the last segment of any path.
+impl CallbackEndpoint {
+    /// An endpoint that expects the [token](Token) as the last segment of any path.
     pub fn new(verifier: Verifier) -> Self {
         Self { path: None, token: Some(TokenPlacement::PathSegment), verifier }
     }
@@ -215,23 +215,23 @@ mod tests {
     const BODY: &[u8] = br#"{"export_id":"e","archive_url":"https://h/a.zip"}"#;
     const NOW: Timestamp = Timestamp::from_secs(1_755_561_234);
 
-    fn hook() -> Hook {
-        Hook::new(Verifier::new([]).accept_unsigned()).path("/abyssale/")
+    fn endpoint() -> CallbackEndpoint {
+        CallbackEndpoint::new(Verifier::new([]).accept_unsigned()).path("/abyssale/")
     }
 
-    fn receive(hook: &Hook, method: &str, target: &str) -> Result<Delivery, u16> {
-        hook.receive(NOW, method, target, &(), BODY).map_err(|reply| reply.status())
+    fn receive(endpoint: &CallbackEndpoint, method: &str, target: &str) -> Result<Delivery, u16> {
+        endpoint.receive(NOW, method, target, &(), BODY).map_err(|reply| reply.status())
     }
 
     #[test]
     fn the_token_is_found_where_it_was_placed() {
         let token = TOKEN.parse().ok();
-        assert_eq!(receive(&hook(), "POST", &format!("/abyssale/{TOKEN}")).unwrap().token, token);
-        assert_eq!(receive(&hook(), "POST", &format!("/abyssale/{TOKEN}/?a=b")).unwrap().token, token);
-        let query = hook().token(Some(TokenPlacement::QueryParameter("t".into())));
+        assert_eq!(receive(&endpoint(), "POST", &format!("/abyssale/{TOKEN}")).unwrap().token, token);
+        assert_eq!(receive(&endpoint(), "POST", &format!("/abyssale/{TOKEN}/?a=b")).unwrap().token, token);
+        let query = endpoint().token(Some(TokenPlacement::QueryParameter("t".into())));
         assert_eq!(receive(&query, "POST", &format!("/abyssale?a=b&t={TOKEN}")).unwrap().token, token);
-        assert_eq!(receive(&hook().token(None), "POST", "/abyssale").unwrap().token, None);
-        let mounted = Hook::new(Verifier::new([]).accept_unsigned());
+        assert_eq!(receive(&endpoint().token(None), "POST", "/abyssale").unwrap().token, None);
+        let mounted = CallbackEndpoint::new(Verifier::new([]).accept_unsigned());
         assert_eq!(receive(&mounted, "POST", &format!("/{TOKEN}")).unwrap().token, token);
     }
 
@@ -247,20 +247,20 @@ mod tests {
             &format!("/abyssale/a/{TOKEN}"),
             &format!("/abyssale?t={TOKEN}"),
         ] {
-            assert_eq!(receive(&hook(), "GET", target), Err(404), "{target}");
+            assert_eq!(receive(&endpoint(), "GET", target), Err(404), "{target}");
         }
-        assert_eq!(receive(&hook(), "GET", &format!("/abyssale/{TOKEN}")), Err(405));
+        assert_eq!(receive(&endpoint(), "GET", &format!("/abyssale/{TOKEN}")), Err(405));
     }
 
     #[test]
     fn each_refusal_has_its_status() {
         let secret = SigningSecret::new("whsec_a").unwrap();
-        let hook = Hook::new(Verifier::new([secret.clone()])).token(None);
-        let status = |headers: &dyn Headers, body: &[u8]| match hook.receive(NOW, "POST", "/", headers, body)
-        {
-            Ok(_) => 200,
-            Err(reply) => reply.status(),
-        };
+        let endpoint = CallbackEndpoint::new(Verifier::new([secret.clone()])).token(None);
+        let status =
+            |headers: &dyn Headers, body: &[u8]| match endpoint.receive(NOW, "POST", "/", headers, body) {
+                Ok(_) => 200,
+                Err(reply) => reply.status(),
+            };
         let signed = |body: &[u8]| [("x-abyssale-signature", sign(&secret, NOW, body))];
         assert_eq!(status(&signed(BODY), BODY), 200);
         assert_eq!(status(&(), BODY), 401);
@@ -290,7 +290,7 @@ mod tests {
         ];
         let mut expected: Vec<_> = replies.iter().map(Reply::status).chain([411, 431]).collect();
         expected.sort_unstable();
-        let rows = include_str!("hook.rs").lines().filter_map(|line| line.strip_prefix("/// | "));
+        let rows = include_str!("endpoint.rs").lines().filter_map(|line| line.strip_prefix("/// | "));
         let table: Vec<u16> = rows.filter_map(|row| row.split(' ').next()?.parse().ok()).collect();
         assert_eq!(table, expected);
     }
@@ -298,19 +298,20 @@ mod tests {
     #[test]
     fn secrets_can_be_replaced() {
         let [old, new] = ["whsec_a", "whsec_b"].map(|secret| SigningSecret::new(secret).unwrap());
-        let mut hook = Hook::new(Verifier::new([old])).token(None);
+        let mut endpoint = CallbackEndpoint::new(Verifier::new([old])).token(None);
         let headers = [("x-abyssale-signature", sign(&new, NOW, BODY))];
         let refused = Reply::Unauthorized(Refusal::Mismatch);
-        assert_eq!(hook.receive(NOW, "POST", "/", &headers, BODY), Err(refused));
-        hook.set_secrets([new]);
-        assert_eq!(hook.receive(NOW, "POST", "/", &headers, BODY).unwrap().signed_at, Some(NOW));
+        assert_eq!(endpoint.receive(NOW, "POST", "/", &headers, BODY), Err(refused));
+        endpoint.set_secrets([new]);
+        assert_eq!(endpoint.receive(NOW, "POST", "/", &headers, BODY).unwrap().signed_at, Some(NOW));
     }
 
     #[test]
     fn the_delivery_id_is_kept_for_logs() {
         let id = "0a".repeat(32);
         let headers = [("X-Abyssale-Delivery-Id", id.as_str())];
-        let delivery = hook().receive(NOW, "POST", &format!("/abyssale/{TOKEN}"), &headers, BODY).unwrap();
+        let delivery =
+            endpoint().receive(NOW, "POST", &format!("/abyssale/{TOKEN}"), &headers, BODY).unwrap();
         assert_eq!(delivery.id.unwrap().as_str(), id);
         assert_eq!(delivery.signed_at, None);
     }
