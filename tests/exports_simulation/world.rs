@@ -141,10 +141,10 @@ impl World {
             "jobs: {}",
             "timers: {}",
             "ready: []",
-            "gates: [Gate { waiting: {}",
+            "calls: SendQueue { waiting: {}",
             "by_token: {}",
             "by_export: {}",
-            "nameless: 0",
+            "unnamed: 0",
             "changed: {}",
         ] {
             rule!(inside.contains(empty), "not {empty}: {inside}");

@@ -1,7 +1,7 @@
 //! Many jobs: whose delivery, whose turn, whose time, and what has to be saved. Time is made up.
 
-mod books;
 mod hostile;
+mod ids_and_changes;
 
 use alloc::{format, string::ToString, sync::Arc, vec::Vec};
 use core::time::Duration;
@@ -304,8 +304,8 @@ fn time_alone_ends_all_jobs() {
         bench.exports.handle_timeout(next);
     }
     assert!(bench.exports.is_empty());
-    assert!(bench.exports.timers.is_empty() && bench.exports.routes.is_empty());
-    assert!(bench.exports.gates.iter().all(|gate| gate.under_way == 0));
+    assert!(bench.exports.timers.is_empty() && bench.exports.routes.len() == 0);
+    assert_eq!(bench.exports.queues.under_way(), 0);
 }
 
 #[test]

@@ -25,11 +25,11 @@ fn a_process_that_remembers_nothing_gives_no_name_that_an_earlier_one_gave() {
 #[test]
 fn a_name_that_nobody_can_have_been_given_is_not_reserved() {
     let mut bench = Bench::new(wide());
-    bench.exports.reserve(JobId(END_OF_NAMES));
+    bench.exports.reserve(JobId(END_OF_IDS));
     bench.exports.reserve(JobId(u64::MAX));
-    assert!(bench.exports.submit(START, order(0)).unwrap().as_u64() < END_OF_NAMES);
-    bench.exports.reserve(JobId(END_OF_NAMES - 1));
-    assert_eq!(bench.exports.submit(START, order(1)).unwrap().as_u64(), END_OF_NAMES, "far from overflowing");
+    assert!(bench.exports.submit(START, order(0)).unwrap().as_u64() < END_OF_IDS);
+    bench.exports.reserve(JobId(END_OF_IDS - 1));
+    assert_eq!(bench.exports.submit(START, order(1)).unwrap().as_u64(), END_OF_IDS, "far from overflowing");
 }
 
 #[test]

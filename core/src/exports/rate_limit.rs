@@ -1,35 +1,38 @@
-//! The account's request budget: when the next request may be sent, for all jobs together.
+//! The account's rate limit: when the next request may be sent, for all jobs together.
 //!
-//! The gateway's ceiling is a number of requests a second for the whole account (`PROTOCOL.md` §1), so
-//! jobs that each keep to their own rules would still run into it together.
+//! The gateway limits the requests per second of the whole account (`PROTOCOL.md` §1), so jobs that each kept to the
+//! limit alone would exceed it together.
 
 use alloc::collections::VecDeque;
 use core::time::Duration;
 
-use crate::{ApiError, RateLimit, Timestamp};
+use crate::{
+    ApiError, ErrorId, RateLimit, Timestamp,
+    http::{Headers, parse_http_date},
+};
 
-/// Counts requests in a sliding window of one second, and keeps everybody back when the service says so.
+/// Counts requests in a sliding window of one second, and holds all of them back when the service asks for it.
 #[derive(Clone, Debug)]
-pub(super) struct Budget {
+pub(super) struct RateLimiter {
     per_second: usize,
     /// When the last requests were sent: at most `per_second` of them.
     sent: VecDeque<Timestamp>,
-    /// Nobody sends before this.
+    /// No request is sent before this.
     closed_until: Timestamp,
-    /// What the service said last of its own window.
+    /// The service's own window, as its last answer described it.
     window: Option<Window>,
-    /// The longest time that the service's word is taken for.
+    /// The longest pause that an answer can ask for.
     longest_pause: Duration,
 }
 
-impl Budget {
+impl RateLimiter {
     pub(super) fn new(per_second: u32, longest_pause: Duration) -> Self {
         let per_second = usize::try_from(per_second.max(1)).unwrap_or(usize::MAX);
         let closed_until = Timestamp::default();
         Self { per_second, sent: VecDeque::new(), closed_until, window: None, longest_pause }
     }
 
-    /// When the next request may be sent: not later than `now` if that is at once.
+    /// Returns when the next request may be sent. A time that has passed means at once.
     pub(super) fn opens_at(&self) -> Timestamp {
         let window = match self.sent.front() {
             Some(first) if self.sent.len() >= self.per_second => first.saturating_add(WINDOW),
@@ -38,7 +41,7 @@ impl Budget {
         window.max(self.closed_until)
     }
 
-    /// A request is sent.
+    /// Counts a request that is sent now.
     pub(super) fn spend(&mut self, now: Timestamp) {
         let is_over = |first: &Timestamp| first.saturating_add(WINDOW) <= now;
         while self.sent.len() >= self.per_second || self.sent.front().is_some_and(is_over) {
@@ -54,11 +57,30 @@ impl Budget {
         }
     }
 
-    /// The service says how much is left of its own window.
-    pub(super) fn observe(&mut self, now: Timestamp, limit: RateLimit) {
+    /// Learns from an answer of the service to any job.
+    pub(super) fn learn(&mut self, now: Timestamp, status: u16, headers: &dyn Headers, body: &[u8]) {
+        if let Some(mut limit) = RateLimit::from_headers(headers) {
+            // `X-RateLimit-Reset` is a time of the service's clock, which the `Date` of the same answer shows.
+            if let Some(theirs) = headers.first("date").and_then(|date| parse_http_date(date, now)) {
+                let left = |reset: Timestamp| reset.saturating_duration_since(theirs);
+                limit.reset = limit.reset.map(|reset| now.saturating_add(left(reset)));
+            }
+            self.observe(now, limit);
+        }
+        if status == 429 {
+            let error = ApiError::parse(status, headers, body);
+            // A restriction of the plan concerns one job, and no waiting of the others lifts it.
+            if error.id() != Some(&ErrorId::FeatureNotInPlan) {
+                self.throttled(now, &error);
+            }
+        }
+    }
+
+    /// Takes over what the service says about its own window.
+    fn observe(&mut self, now: Timestamp, limit: RateLimit) {
         let (Some(mut left), Some(end)) = (limit.remaining, limit.reset) else { return };
         match self.window.as_ref().filter(|window| now < window.end) {
-            // Answers overtake each other: what was sent since this one was given is not given back.
+            // Answers overtake each other: requests sent after this answer was written still count.
             Some(window) if window.end == end => left = left.min(window.left),
             Some(window) if window.end > end => return,
             _ => {}
@@ -69,8 +91,8 @@ impl Budget {
         }
     }
 
-    /// The service refused with 429: what it said to one it said to all.
-    pub(super) fn throttled(&mut self, now: Timestamp, error: &ApiError) {
+    /// Holds all requests back after a 429 to one of them.
+    fn throttled(&mut self, now: Timestamp, error: &ApiError) {
         let pause = error.retry_delay(now).unwrap_or(WINDOW);
         self.close_until(now, now.saturating_add(pause));
     }
@@ -80,7 +102,7 @@ impl Budget {
     }
 }
 
-/// A window of the service's own, for everybody who has the account's key.
+/// The service's own window, shared by all users of the account's key.
 #[derive(Clone, Copy, Debug)]
 struct Window {
     left: u64,
@@ -99,8 +121,8 @@ mod tests {
         Timestamp::from_millis(1_755_561_234_000 + millis)
     }
 
-    fn budget(per_second: u32) -> Budget {
-        Budget::new(per_second, Duration::from_secs(30))
+    fn budget(per_second: u32) -> RateLimiter {
+        RateLimiter::new(per_second, Duration::from_secs(30))
     }
 
     #[test]
