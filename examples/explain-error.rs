@@ -18,7 +18,7 @@ use std::{
 
 use abyssale_core::{
     ApiError,
-    validation::{self, Limits, Problems, Source},
+    validation::{self, Problems, ReadLimits, Source},
 };
 use abyssale_examples::{UsageError, exit};
 use lexopt::{Arg, Parser, ValueExt as _};
@@ -105,7 +105,7 @@ impl Options {
 
     fn read(&self, body: &[u8]) -> Problems {
         match self.from {
-            Some(source) => validation::read_only(source, body, &Limits::default()),
+            Some(source) => validation::read_only(source, body, &ReadLimits::default()),
             None => validation::read(body).problems,
         }
     }

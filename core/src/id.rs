@@ -1,17 +1,15 @@
 //! The identifiers of the protocol, checked once and valid for ever after.
 
 use alloc::{boxed::Box, string::String};
-use core::{
-    cmp::Ordering,
-    fmt,
-    hash::{Hash, Hasher},
-    str::FromStr,
-};
+use core::{fmt, str::FromStr};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use thiserror::Error;
 
-use crate::excerpt::{excerpt, write_excerpt};
+use crate::{
+    excerpt::{excerpt, write_excerpt},
+    hex,
+};
 
 /// The id of a banner: 36 ASCII characters, a UUID in hyphenated form, kept as it was given.
 ///
@@ -166,20 +164,9 @@ pub enum InvalidBannerIdReason {
 /// The id of an export, given by the service when it accepts one.
 ///
 /// It is opaque: documented as a UUID, taken as any 1 to 128 visible ASCII characters.
-#[derive(Clone)]
-pub struct ExportId(Repr);
-
-/// Which of the two it is depends on the length alone, so there is one form of each text.
-#[derive(Clone)]
-enum Repr {
-    /// As long as those the service gives: kept in place.
-    Usual([u8; Self::USUAL]),
-    Other(Box<str>),
-}
-
-impl Repr {
-    const USUAL: usize = 36;
-}
+#[derive(Clone, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize)]
+#[serde(transparent)]
+pub struct ExportId(Box<str>);
 
 impl ExportId {
     /// The longest id that is accepted, in bytes.
@@ -187,58 +174,19 @@ impl ExportId {
 
     /// The id as the service spelled it.
     pub fn as_str(&self) -> &str {
-        match &self.0 {
-            // Only ASCII gets in, so this is always text; an empty string is unreachable.
-            Repr::Usual(text) => str::from_utf8(text).unwrap_or_default(),
-            Repr::Other(text) => text,
-        }
+        &self.0
     }
 }
 
 impl FromStr for ExportId {
     type Err = InvalidExportId;
 
-    #[inline]
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        // All of them are looked at, without a way out in between: a few instructions, whatever is in it.
-        let is_visible = |text: &str| text.bytes().fold(true, |all, byte| all & byte.is_ascii_graphic());
-        if !(1..=Self::MAX_LEN).contains(&text.len()) || !is_visible(text) {
+        let is_visible = text.bytes().all(|byte| byte.is_ascii_graphic());
+        if !(1..=Self::MAX_LEN).contains(&text.len()) || !is_visible {
             return Err(InvalidExportId { given: excerpt(text.as_bytes(), MAX_SHOWN).into() });
         }
-        let usual = text.as_bytes().try_into().map(Repr::Usual);
-        Ok(Self(usual.unwrap_or_else(|_| Repr::Other(text.into()))))
-    }
-}
-
-impl PartialEq for ExportId {
-    fn eq(&self, other: &Self) -> bool {
-        self.as_str() == other.as_str()
-    }
-}
-
-impl Eq for ExportId {}
-
-impl PartialOrd for ExportId {
-    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
-        Some(self.cmp(other))
-    }
-}
-
-impl Ord for ExportId {
-    fn cmp(&self, other: &Self) -> Ordering {
-        self.as_str().cmp(other.as_str())
-    }
-}
-
-impl Hash for ExportId {
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        self.as_str().hash(state);
-    }
-}
-
-impl Serialize for ExportId {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(self.as_str())
+        Ok(Self(text.into()))
     }
 }
 
@@ -286,7 +234,7 @@ impl DeliveryId {
     /// Reads the value of `X-Abyssale-Delivery-Id`; `None` unless it is 64 lowercase hexadecimal digits.
     pub fn from_header(value: &[u8]) -> Option<Self> {
         let digits = <[u8; Self::LEN]>::try_from(value).ok()?;
-        digits.iter().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f')).then_some(Self(digits))
+        hex::decode::<32>(value).map(|_| Self(digits))
     }
 
     /// The id's 64 digits.

@@ -21,17 +21,17 @@ extern crate std;
 
 pub mod archive;
 mod conceal;
-mod digits;
+mod decimal;
 pub mod download;
 mod error;
 mod excerpt;
 pub mod export;
 pub mod exports;
+mod hex;
 pub mod http;
 #[cfg(feature = "http1")]
 pub mod http1;
 mod id;
-mod json;
 mod order;
 mod request;
 mod response;

@@ -6,14 +6,14 @@
 use alloc::string::String;
 use core::{fmt, time::Duration};
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, de::Error as _};
 use thiserror::Error;
 
 use crate::{
     ApiError, ExportId, SigningSecret, Timestamp,
+    decimal::saturating_decimal,
     excerpt::excerpt,
     http::{Headers, parse_http_date},
-    json,
 };
 
 /// The service has accepted an export; its `NewExport` event will be sent.
@@ -145,7 +145,7 @@ pub struct RateLimit {
 impl RateLimit {
     /// Reads the three headers; `None` if none of them holds a number.
     pub fn from_headers(headers: &dyn Headers) -> Option<Self> {
-        let number = |name| headers.first(name).and_then(decimal);
+        let number = |name| headers.first(name).and_then(saturating_decimal);
         let limit = Self {
             limit: number("x-ratelimit-limit"),
             remaining: number("x-ratelimit-remaining"),
@@ -169,7 +169,7 @@ impl RetryAfter {
     /// Reads `Retry-After`: whole seconds or an HTTP date; `None` if it is absent or neither.
     pub fn from_headers(headers: &dyn Headers) -> Option<Self> {
         let value = headers.first("retry-after")?.trim_ascii();
-        match decimal(value) {
+        match saturating_decimal(value) {
             Some(secs) => Some(Self::Delay(Duration::from_secs(secs))),
             // No clock here: a two-digit year is read as one of this century, as RFC 850 dates are extinct.
             None => parse_http_date(value, Timestamp::default()).map(Self::At),
@@ -202,18 +202,21 @@ fn read<'a, T: Deserialize<'a>>(
     if !(200..300).contains(&status) {
         return Err(ApiError::parse(status, headers, body).into());
     }
-    json::object(body).map_err(|error| {
+    json_object(body).map_err(|error| {
         let reason = excerpt(alloc::string::ToString::to_string(&error).as_bytes(), MAX_REASON);
         UnexpectedAnswer { status, reason, body: excerpt(body, MAX_EXCERPT) }.into()
     })
 }
 
-/// Digits and nothing else: no sign, no blank, no fraction.
-fn decimal(value: &[u8]) -> Option<u64> {
-    let digits =
-        str::from_utf8(value).ok().filter(|t| !t.is_empty() && t.bytes().all(|b| b.is_ascii_digit()))?;
-    // A figure beyond u64 is as good as never.
-    Some(digits.parse().unwrap_or(u64::MAX))
+/// Deserialises a JSON object.
+///
+/// A derived `Deserialize` reads an array as a struct as well, field by field; a peer that sends an array means
+/// something else.
+pub(crate) fn json_object<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T, serde_json::Error> {
+    if body.trim_ascii_start().first() != Some(&b'{') {
+        return Err(serde_json::Error::custom("a JSON object is expected"));
+    }
+    serde_json::from_slice(body)
 }
 
 /// The most bytes of an answer that are worth reading: 1 MiB. An accepted export takes about 100.
@@ -246,6 +249,19 @@ mod tests {
         {
             let error = ExportAccepted::parse(200, &(), body).unwrap_err();
             assert!(matches!(error, ResponseError::Unexpected(_)), "{error}");
+        }
+    }
+
+    #[test]
+    fn an_array_is_not_taken_for_an_object() {
+        #[derive(Debug, Deserialize)]
+        struct One {
+            a: u8,
+        }
+        assert_eq!(json_object::<One>(b" \n{\"a\":1}").unwrap().a, 1);
+        assert_eq!(serde_json::from_slice::<One>(b"[1]").unwrap().a, 1, "which serde_json does");
+        for body in ["[1]", " [1]", "\"a\"", "1", "null", ""] {
+            assert!(json_object::<One>(body.as_bytes()).is_err(), "{body:?}");
         }
     }
 

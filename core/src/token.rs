@@ -10,6 +10,8 @@ use core::{fmt, hint::black_box, str::FromStr};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use thiserror::Error;
 
+use crate::hex;
+
 /// 128 random bits in a callback address, as 32 lowercase hexadecimal digits.
 ///
 /// A capability: who knows it may complete the export. `Debug` shows its first six digits, comparison
@@ -24,9 +26,7 @@ impl Token {
     /// Makes a token of 16 bytes, which must come from a cryptographic random source.
     pub fn from_random(bytes: [u8; 16]) -> Self {
         let mut digits = [0; Self::LEN];
-        for (pair, byte) in digits.chunks_exact_mut(2).zip(bytes) {
-            pair.copy_from_slice(&[hex_digit(byte >> 4), hex_digit(byte & 15)]);
-        }
+        digits.iter_mut().zip(hex::encode(&bytes).bytes()).for_each(|(to, from)| *to = from);
         Self(digits)
     }
 
@@ -51,8 +51,7 @@ impl FromStr for Token {
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let digits = <[u8; Self::LEN]>::try_from(text.as_bytes()).map_err(|_| InvalidToken)?;
-        let valid = digits.iter().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
-        valid.then_some(Self(digits)).ok_or(InvalidToken)
+        hex::decode::<16>(&digits).map(|_| Self(digits)).ok_or(InvalidToken)
     }
 }
 
@@ -89,10 +88,6 @@ pub enum TokenPlacement {
     PathSegment,
     /// As the value of the query parameter of this name: letters, digits, `-`, `_`, `.` and `~`.
     QueryParameter(String),
-}
-
-fn hex_digit(nibble: u8) -> u8 {
-    if nibble < 10 { b'0' + nibble } else { b'a' + nibble - 10 }
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@ use std::{fs, path::Path};
 
 use abyssale_core::{
     ApiError,
-    validation::{self, Limits, Source},
+    validation::{self, ReadLimits, Source},
 };
 use serde::Deserialize;
 
@@ -42,7 +42,7 @@ fn over(count: usize, of: impl Fn(&Answer) -> bool, check: impl Fn(&Answer)) {
 pub(crate) fn trees() {
     let has_tree = |answer: &Answer| matches!(answer.tree.as_deref(), Some("same" | "reordered"));
     over(872, has_tree, |Answer { id, body, expect, json, tree, .. }| {
-        let found = validation::read_only(Source::Tree, body.as_bytes(), &Limits::default());
+        let found = validation::read_only(Source::Tree, body.as_bytes(), &ReadLimits::default());
         assert!(found.is_complete(), "{id}");
         let (mut found, mut expect) =
             (Leaf::all(&found), expect.iter().map(Leaf::as_in_json).collect::<Vec<_>>());
@@ -57,7 +57,7 @@ pub(crate) fn trees() {
 pub(crate) fn reprs() {
     let has_repr = |answer: &Answer| matches!(answer.message.as_deref(), Some("literal" | "ext"));
     over(1140, has_repr, |Answer { id, body, expect, .. }| {
-        let found = validation::read_only(Source::Repr, body.as_bytes(), &Limits::default());
+        let found = validation::read_only(Source::Repr, body.as_bytes(), &ReadLimits::default());
         assert!(found.is_complete(), "{id}");
         let found = Leaf::all(&found);
         assert!(agree(&found, expect), "{id}: {found:?}\n{expect:?}");
@@ -106,8 +106,9 @@ pub(crate) fn shown() {
 
 /// A cut at fifty places of each answer: what is read of either part is how the whole of it begins.
 pub(crate) fn cut() {
-    let all =
-        |source, body: &str| Leaf::all(&validation::read_only(source, body.as_bytes(), &Limits::default()));
+    let all = |source, body: &str| {
+        Leaf::all(&validation::read_only(source, body.as_bytes(), &ReadLimits::default()))
+    };
     over(
         1279,
         |_| true,

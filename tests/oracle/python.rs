@@ -7,7 +7,7 @@ use std::{
     sync::{Mutex, PoisonError},
 };
 
-use abyssale_core::validation::{self, Limits, Problems, Source};
+use abyssale_core::validation::{self, Problems, ReadLimits, Source};
 use abyssale_fuzz_bodies::python::Value;
 use proptest::prelude::*;
 use serde::Deserialize;
@@ -81,7 +81,7 @@ impl Drop for Pipes {
 
 fn read(repr: &str) -> Problems {
     let body = serde_json::json!({ "message": format!("body_validation_errors: {repr}") });
-    validation::read_only(Source::Repr, body.to_string().as_bytes(), &Limits::default())
+    validation::read_only(Source::Repr, body.to_string().as_bytes(), &ReadLimits::default())
 }
 
 /// Values, printed by our writer: Python prints them alike, and reads what our reader reads.

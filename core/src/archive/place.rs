@@ -5,7 +5,7 @@ use core::{net::IpAddr, str::FromStr};
 
 use thiserror::Error;
 
-use crate::{excerpt::excerpt, http::Url};
+use crate::{decimal::decimal, excerpt::excerpt, http::Url};
 
 /// A host, or all addresses that begin alike.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -46,15 +46,16 @@ impl FromStr for Place {
         let (address, len) = text.split_once('/').map_or((text, None), |(ip, len)| (ip, Some(len)));
         if let Ok(ip) = address.parse::<IpAddr>() {
             let bits = if ip.is_ipv4() { 32 } else { 128 };
-            let digits = len.filter(|len| len.bytes().all(|byte| byte.is_ascii_digit()));
             let len = match len {
                 None => Some(bits),
-                Some(_) => digits.and_then(|len| len.parse().ok()).filter(|len| *len <= bits),
+                Some(len) => {
+                    decimal(len.as_bytes()).and_then(|len| u8::try_from(len).ok()).filter(|len| *len <= bits)
+                }
             };
             // A mapped IPv4 address as such is the IPv4 address; networks of them nobody means.
             let ip = if len == Some(bits) { ip.to_canonical() } else { ip };
             let bits = if ip.is_ipv4() { 32 } else { 128 };
-            return len.map(|len| Self::Network(ip, len.min(bits))).ok_or_else(invalid);
+            return len.map(|len| Self::Network(ip, len.min(bits).into())).ok_or_else(invalid);
         }
         // What an address would have as its host, and nothing more.
         let url: Url = ["https://", text, "/"].concat().parse().map_err(|_| invalid())?;

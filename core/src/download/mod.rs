@@ -28,6 +28,7 @@ use crate::{
     ArchivePolicy,
     archive::{self, ArchiveUrlError, NotAnArchive},
     conceal::conceal_query,
+    decimal::decimal,
     excerpt::excerpt,
     http::{Headers, Request, Response, Url},
     request,
@@ -243,7 +244,7 @@ impl Transfer {
         }
         // A transfer coding has an end of its own, and a length beside it means nothing (RFC 9112 §6.3).
         let is_coded = headers.first("transfer-encoding").is_some();
-        let total = headers.only("content-length").filter(|_| !is_coded).and_then(number);
+        let total = headers.only("content-length").filter(|_| !is_coded).and_then(decimal);
         let part = Validator::of(headers).map(|validator| Part::new(&self.address, validator, total));
         Step::Receive(Receive { from: 0, total, until: total, part, source: self.url.clone() })
     }
@@ -330,14 +331,9 @@ fn content_range(value: &[u8]) -> Option<Range> {
     let (unit, range) = str::from_utf8(value).ok()?.split_once(' ')?;
     let (range, total) = range.split_once('/')?;
     let (first, last) = range.split_once('-')?;
-    let (first, last) = (number(first.as_bytes())?, number(last.as_bytes())?);
-    let total = if total == "*" { None } else { Some(number(total.as_bytes())?) };
+    let (first, last) = (decimal(first.as_bytes())?, decimal(last.as_bytes())?);
+    let total = if total == "*" { None } else { Some(decimal(total.as_bytes())?) };
     (unit.eq_ignore_ascii_case("bytes") && first <= last).then_some(Range { first, last, total })
-}
-
-fn number(value: &[u8]) -> Option<u64> {
-    let text = str::from_utf8(value).ok()?;
-    text.bytes().all(|byte| byte.is_ascii_digit()).then(|| text.parse().ok())?
 }
 
 fn interrupted(reason: &str) -> Step {

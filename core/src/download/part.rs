@@ -1,13 +1,13 @@
 //! What is kept beside a file that was begun, so that the rest of it can be asked for later, perhaps by another process.
 
-use alloc::{boxed::Box, string::String, vec::Vec};
-use core::{fmt::Write as _, time::Duration};
+use alloc::{boxed::Box, string::String};
+use core::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
 use crate::{
-    Timestamp,
+    Timestamp, hex,
     http::{Headers, Url, parse_http_date},
 };
 
@@ -120,13 +120,7 @@ fn date(value: &[u8]) -> Option<Timestamp> {
 
 fn digest(address: &Url) -> Box<str> {
     let before_query = address.as_str().split('?').next().unwrap_or_default();
-    let digest: Vec<u8> = Sha256::digest(before_query).to_vec();
-    let mut hex = String::with_capacity(2 * digest.len());
-    for byte in digest {
-        // Writing to a string cannot fail.
-        let _ = write!(hex, "{byte:02x}");
-    }
-    hex.into()
+    hex::encode(&Sha256::digest(before_query)).into()
 }
 
 const VERSION: u32 = 1;

@@ -5,7 +5,7 @@
 
 use core::time::Duration;
 
-use crate::Timestamp;
+use crate::{Timestamp, decimal::decimal};
 
 /// Reads an HTTP date: IMF-fixdate, RFC 850 or asctime, always in GMT.
 ///
@@ -111,7 +111,7 @@ fn month(name: &str) -> Option<u64> {
 }
 
 fn digits(text: &str, count: usize) -> Option<u64> {
-    (text.len() == count && text.bytes().all(|b| b.is_ascii_digit())).then(|| text.parse().ok())?
+    (text.len() == count).then(|| decimal(text.as_bytes()))?
 }
 
 const DAY: u64 = Duration::from_secs(24 * 60 * 60).as_secs();

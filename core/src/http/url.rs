@@ -10,7 +10,7 @@ use core::{fmt, net::Ipv4Addr, net::Ipv6Addr, ops::Range, str::FromStr};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use thiserror::Error;
 
-use crate::excerpt::excerpt;
+use crate::{decimal::decimal, excerpt::excerpt};
 
 /// An absolute `http` or `https` address without a fragment and without credentials.
 ///
@@ -223,10 +223,10 @@ fn split_authority(text: &str, at: Range<usize>) -> Result<(Range<usize>, Option
     };
     let port = match port.strip_prefix(':') {
         None if port.is_empty() => None,
-        Some(digits) if digits.bytes().all(|b| b.is_ascii_digit()) => match digits.parse() {
-            Ok(0) | Err(_) => return Err("its port is not between 1 and 65535"),
-            Ok(port) => Some(port),
-        },
+        Some(digits) if digits.bytes().all(|b| b.is_ascii_digit()) => {
+            let port = decimal(digits.as_bytes()).and_then(|port| u16::try_from(port).ok());
+            Some(port.filter(|port| *port > 0).ok_or("its port is not between 1 and 65535")?)
+        }
         _ => return Err("its port is not a number"),
     };
     Ok((host, port))

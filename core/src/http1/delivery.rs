@@ -31,10 +31,6 @@ pub struct DeliveryReader {
 
 /// What has come of a delivery so far.
 #[derive(Clone, Debug, Eq, PartialEq)]
-#[expect(
-    clippy::large_enum_variant,
-    reason = "it goes from one call to the next and is never kept in numbers"
-)]
 pub enum Incoming {
     /// Not all of it: read on.
     More,

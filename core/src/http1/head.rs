@@ -8,7 +8,7 @@ use core::{fmt, ops::Range, ptr};
 
 use super::{Malformed, request::MAX_FIELDS};
 use crate::{
-    digits::decimal,
+    decimal::decimal,
     http::{Headers, Repeated, is_named},
 };
 

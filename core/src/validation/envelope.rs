@@ -7,18 +7,21 @@
 use alloc::{borrow::Cow, string::String};
 
 use super::{
-    Limits, Problems, Reading, Source, flat,
+    Reading,
+    arena::{Builder, MAX_TEXT},
+    bounds::{MemoryBudget, ReadLimits, Stop},
+    flat,
+    json::Json,
+    problems::{Problems, Source},
     python::{self, Root},
-    store::{Budget, Builder, MAX_TEXT, Stop},
     text::Text,
     tree::{self, Keys},
 };
-use crate::json::Json;
 
 /// Reads a body, in whatever dialect.
-pub(super) fn read(body: &[u8], limits: &Limits) -> Reading {
+pub(super) fn read(body: &[u8], limits: &ReadLimits) -> Reading {
     let text = text_of(body);
-    let mut out = Builder::new(limits, Budget::of(body.len()));
+    let mut out = Builder::new(limits, MemoryBudget::of(body.len()));
     let top = Top::read(&text, &mut out, Errors::Known);
     let tree = Problems::new(out.finish(), top.source, top.complete, top.source == Source::Tree);
     let short = |text: Text<'_>| text.decode_beginning(limits.text);
@@ -35,9 +38,9 @@ pub(super) fn read(body: &[u8], limits: &Limits) -> Reading {
 }
 
 /// Reads one part of a body, as it stands.
-pub(super) fn read_only(source: Source, body: &[u8], limits: &Limits) -> Problems {
+pub(super) fn read_only(source: Source, body: &[u8], limits: &ReadLimits) -> Problems {
     let text = text_of(body);
-    let mut out = Builder::new(limits, Budget::of(body.len()));
+    let mut out = Builder::new(limits, MemoryBudget::of(body.len()));
     let errors = match source {
         Source::Tree => Errors::Tree,
         Source::Flat => Errors::Known,
@@ -48,24 +51,24 @@ pub(super) fn read_only(source: Source, body: &[u8], limits: &Limits) -> Problem
         Source::Tree | Source::Flat => Problems::new(out.finish(), source, top.complete, false),
         Source::Repr => {
             let message = top.message.unwrap_or(Text::Plain(if top.is_object { "" } else { &text })).decode();
-            let (store, complete) =
-                python::read(&message, Root::Any, limits, Budget::of(body.len()).less(message.len()));
-            Problems::new(store, source, complete, false)
+            let (arena, complete) =
+                python::read(&message, Root::Any, limits, MemoryBudget::of(body.len()).less(message.len()));
+            Problems::new(arena, source, complete, false)
         }
         Source::None => Problems::default(),
     }
 }
 
 /// The better of what was read from `errors` and what a repr says.
-fn better(tree: Problems, top: &Top<'_>, text: &str, limits: &Limits) -> Problems {
+fn better(tree: Problems, top: &Top<'_>, text: &str, limits: &ReadLimits) -> Problems {
     let whole = if top.is_object { None } else { Some(Text::Plain(text)) };
     let mut best = tree;
     // `errors` itself has been seen to be that text.
     for candidate in [top.message, top.errors_text, whole].into_iter().flatten() {
         let candidate = candidate.decode();
-        let budget = Budget::of(text.len()).less(candidate.len()).less(best.memory());
-        let (store, complete) = python::read(&candidate, Root::Mapping, limits, budget);
-        let found = Problems::new(store, Source::Repr, complete, true);
+        let budget = MemoryBudget::of(text.len()).less(candidate.len()).less(best.memory());
+        let (arena, complete) = python::read(&candidate, Root::Mapping, limits, budget);
+        let found = Problems::new(arena, Source::Repr, complete, true);
         let says_more = found.len() > best.len() || (found.len() == best.len() && found.is_complete());
         // Nothing, for a reason, says more than nothing.
         if (says_more && !found.is_empty()) || (best.is_empty() && !found.is_complete()) {
@@ -134,9 +137,9 @@ impl<'a> Top<'a> {
             let key = json.key()?.decode();
             self.is_object = true;
             match (&*key, json.peek()) {
-                ("id", Some(b'"')) => self.id = Some(json.string()?.into()),
-                ("version", Some(b'"')) => self.version = Some(json.string()?.into()),
-                ("title", Some(b'"')) => self.title = Some(json.string()?.into()),
+                ("id", Some(b'"')) => self.id = Some(json.string()?),
+                ("version", Some(b'"')) => self.version = Some(json.string()?),
+                ("title", Some(b'"')) => self.title = Some(json.string()?),
                 ("message", Some(b'"')) => Self::text(json, &mut self.message)?,
                 ("errors", Some(b'"')) if errors == Errors::Known => Self::text(json, &mut self.errors_text)?,
                 ("errors", Some(b'{' | b'[')) if errors == Errors::Tree => {
@@ -158,7 +161,7 @@ impl<'a> Top<'a> {
                 _ => drop(json.skip()?),
             }
             if !json.take(b',') {
-                return Ok(json.expect(b'}')?);
+                return json.expect(b'}');
             }
         }
     }
@@ -166,7 +169,7 @@ impl<'a> Top<'a> {
     /// A text that is worth having even if it breaks off.
     fn text(json: &mut Json<'a>, into: &mut Option<Text<'a>>) -> Result<(), Stop> {
         let (text, whole) = json.string_or_beginning();
-        *into = Some(text.into());
+        *into = Some(text);
         if whole { Ok(()) } else { Err(Stop::Broken) }
     }
 }

@@ -4,13 +4,14 @@
 //! A member of the list that is something else is read as a tree: it still says something.
 
 use super::{
-    MAX_VALUE,
+    arena::{Builder, Detail},
+    bounds::Stop,
+    json::Json,
     path::read_notation,
-    store::{Builder, Detail, Stop},
+    problems::MAX_VALUE,
     text::Text,
     tree::{self, Keys},
 };
-use crate::json::{Json, Raw};
 
 /// Reads the list.
 pub(super) fn read(json: &mut Json<'_>, out: &mut Builder<'_>) -> Result<(), Stop> {
@@ -20,7 +21,7 @@ pub(super) fn read(json: &mut Json<'_>, out: &mut Builder<'_>) -> Result<(), Sto
     }
     loop {
         let start = json.clone();
-        let item = if json.peek() == Some(b'{') { Item::read(json)? } else { Item::default() };
+        let item = if json.peek() == Some(b'{') { FlatProblem::read(json)? } else { FlatProblem::default() };
         if item.says_something() {
             item.store(out)?;
         } else {
@@ -28,14 +29,14 @@ pub(super) fn read(json: &mut Json<'_>, out: &mut Builder<'_>) -> Result<(), Sto
             tree::read(json, out, Keys::Numbered)?;
         }
         if !json.take(b',') {
-            return Ok(json.expect(b']')?);
+            return json.expect(b']');
         }
     }
 }
 
 /// One problem, still in the words of the body.
 #[derive(Default)]
-struct Item<'a> {
+struct FlatProblem<'a> {
     path: Option<Text<'a>>,
     code: Option<Text<'a>>,
     message: Option<Text<'a>>,
@@ -43,7 +44,7 @@ struct Item<'a> {
     received: Option<&'a str>,
 }
 
-impl<'a> Item<'a> {
+impl<'a> FlatProblem<'a> {
     fn read(json: &mut Json<'a>) -> Result<Self, Stop> {
         let mut item = Self::default();
         json.expect(b'{')?;
@@ -54,11 +55,11 @@ impl<'a> Item<'a> {
             let key = json.key()?;
             let is_text = json.peek() == Some(b'"');
             match key {
-                Raw::Plain("path") if is_text => item.path = Some(json.string()?.into()),
-                Raw::Plain("code") if is_text => item.code = Some(json.string()?.into()),
-                Raw::Plain("message") if is_text => item.message = Some(json.string()?.into()),
-                Raw::Plain("expected") => item.expected = Some(json.skip()?),
-                Raw::Plain("received") => item.received = Some(json.skip()?),
+                Text::Plain("path") if is_text => item.path = Some(json.string()?),
+                Text::Plain("code") if is_text => item.code = Some(json.string()?),
+                Text::Plain("message") if is_text => item.message = Some(json.string()?),
+                Text::Plain("expected") => item.expected = Some(json.skip()?),
+                Text::Plain("received") => item.received = Some(json.skip()?),
                 _ => drop(json.skip()?),
             }
             if !json.take(b',') {

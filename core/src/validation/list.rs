@@ -5,23 +5,23 @@
 
 use alloc::vec::Vec;
 
-use super::store::{Budget, Full};
+use super::bounds::{MemoryBudget, Stop};
 
 /// Items in chunks of one size, the first of which starts small.
 #[derive(Clone, Debug)]
-pub(super) struct List<T> {
+pub(super) struct ChunkedList<T> {
     first: Vec<T>,
     rest: Vec<Vec<T>>,
 }
 
-impl<T> Default for List<T> {
+impl<T> Default for ChunkedList<T> {
     fn default() -> Self {
         Self { first: Vec::new(), rest: Vec::new() }
     }
 }
 
-impl<T: Copy> List<T> {
-    pub(super) fn push(&mut self, item: T, budget: &mut Budget) -> Result<(), Full> {
+impl<T: Copy> ChunkedList<T> {
+    pub(super) fn push(&mut self, item: T, budget: &mut MemoryBudget) -> Result<(), Stop> {
         let chunk = if self.first.len() < CHUNK {
             budget.room(&mut self.first)?;
             &mut self.first
@@ -34,7 +34,7 @@ impl<T: Copy> List<T> {
             }
             match self.rest.last_mut() {
                 Some(last) => last,
-                None => return Err(Full),
+                None => return Err(Stop::Full),
             }
         };
         chunk.push(item);
@@ -106,7 +106,7 @@ mod tests {
 
     #[test]
     fn every_length_is_reached_by_pushing_and_by_truncating() {
-        let (mut list, mut budget) = (List::default(), Budget::of(1 << 20));
+        let (mut list, mut budget) = (ChunkedList::default(), MemoryBudget::of(1 << 20));
         for item in 0..2_000_usize {
             assert_eq!(list.len(), item);
             list.push(item, &mut budget).unwrap();
@@ -123,7 +123,7 @@ mod tests {
 
     #[test]
     fn an_item_that_comes_and_goes_is_paid_for_once() {
-        let (mut list, mut budget) = (List::default(), Budget::of(0));
+        let (mut list, mut budget) = (ChunkedList::default(), MemoryBudget::of(0));
         for edge in [0, CHUNK, 2 * CHUNK] {
             while list.len() < edge {
                 list.push(0_u32, &mut budget).unwrap();
@@ -138,7 +138,7 @@ mod tests {
 
     #[test]
     fn a_budget_that_is_spent_is_not_exceeded() {
-        let (mut list, mut budget) = (List::default(), Budget::of(0));
+        let (mut list, mut budget) = (ChunkedList::default(), MemoryBudget::of(0));
         while list.push([0_u64; 4], &mut budget).is_ok() {}
         assert!(list.memory() <= 64 << 10 && list.memory() > 32 << 10, "{}", list.memory());
     }

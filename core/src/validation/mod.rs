@@ -33,13 +33,16 @@
 //! Time that grows with the body and no faster, no recursion however deep it is nested, and no more
 //! memory than four times the body and 64 KiB.
 
+mod arena;
+mod bounds;
 mod envelope;
+mod escapes;
 mod flat;
+mod json;
 mod list;
 mod path;
 mod problems;
 mod python;
-mod store;
 #[cfg(test)]
 mod tests;
 mod text;
@@ -48,6 +51,7 @@ mod tree;
 use alloc::string::String;
 
 pub use self::{
+    bounds::ReadLimits,
     path::{Path, Segment},
     problems::{Iter, MAX_VALUE, Problem, Problems, Source},
 };
@@ -58,7 +62,7 @@ pub use self::{
 pub struct Reading {
     /// The machine code of the refusal. Only the current dialect has one.
     pub id: Option<String>,
-    /// The prose of the refusal, at most [`Limits::text`] bytes of it.
+    /// The prose of the refusal, at most [`ReadLimits::text`] bytes of it.
     pub message: Option<String>,
     /// The version of the answer's format. Only the current dialect has one.
     pub version: Option<String>,
@@ -66,35 +70,13 @@ pub struct Reading {
     pub problems: Problems,
 }
 
-/// How much is read of a body. The defaults are far beyond what any real body needs.
-#[derive(Clone, Debug, Eq, PartialEq)]
-#[non_exhaustive]
-pub struct Limits {
-    /// How deep containers may be nested: 1,000,000. A level costs a byte and no recursion, so this
-    /// is for a caller whose own code recurses over a path.
-    pub depth: usize,
-    /// How many problems are kept: 1,000,000.
-    pub problems: usize,
-    /// How many elements the paths of all problems may have together: 4,194,304. Paths share what
-    /// they have in common, but whoever writes them out one by one pays for each.
-    pub path_elements: usize,
-    /// How many bytes are kept of the id, the message and the version: 65,536.
-    pub text: usize,
-}
-
-impl Default for Limits {
-    fn default() -> Self {
-        Self { depth: 1_000_000, problems: 1_000_000, path_elements: 4 << 20, text: 64 << 10 }
-    }
-}
-
-/// Reads the body of an answer whose status is not 2xx, within the default [`Limits`].
+/// Reads the body of an answer whose status is not 2xx, within the default [`ReadLimits`].
 pub fn read(body: &[u8]) -> Reading {
-    read_with(body, &Limits::default())
+    read_with(body, &ReadLimits::default())
 }
 
 /// Reads the body of an answer whose status is not 2xx.
-pub fn read_with(body: &[u8], limits: &Limits) -> Reading {
+pub fn read_with(body: &[u8], limits: &ReadLimits) -> Reading {
     envelope::read(body, limits)
 }
 
@@ -103,6 +85,6 @@ pub fn read_with(body: &[u8], limits: &Limits) -> Reading {
 ///
 /// [`Source::Tree`] and [`Source::Flat`] read `errors`, [`Source::Repr`] reads `message`, or the
 /// whole body if it is no JSON object.
-pub fn read_only(source: Source, body: &[u8], limits: &Limits) -> Problems {
+pub fn read_only(source: Source, body: &[u8], limits: &ReadLimits) -> Problems {
     envelope::read_only(source, body, limits)
 }

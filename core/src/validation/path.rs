@@ -3,7 +3,7 @@
 use alloc::vec::Vec;
 use core::fmt;
 
-use super::store::{Entry, Store};
+use super::arena::{Arena, Entry};
 
 /// The way from the root of the request to what is wrong: `ids[0]`, `formats[0].width`.
 ///
@@ -12,7 +12,7 @@ use super::store::{Entry, Store};
 /// ambiguous where a key holds a dot; [`Path::segments`] is not.
 #[derive(Clone, Copy)]
 pub struct Path<'a> {
-    store: &'a Store,
+    arena: &'a Arena,
     entry: Entry,
     /// Elements at the root that are not part of the path: the location, which is not in the request.
     skip: usize,
@@ -29,13 +29,13 @@ pub enum Segment<'a> {
 }
 
 impl<'a> Path<'a> {
-    pub(super) fn new(store: &'a Store, entry: Entry, skip: usize) -> Self {
-        Self { store, entry, skip }
+    pub(super) fn new(arena: &'a Arena, entry: Entry, skip: usize) -> Self {
+        Self { arena, entry, skip }
     }
 
     /// The steps, from the root on. Allocates a list as long as the path.
     pub fn segments(&self) -> impl DoubleEndedIterator<Item = Segment<'a>> + ExactSizeIterator + use<'a> {
-        let upwards = self.store.upwards(self.entry);
+        let upwards = self.arena.upwards(self.entry);
         let mut segments: Vec<_> = upwards.map(|(text, is_index)| Segment::read(text, is_index)).collect();
         segments.truncate(segments.len().saturating_sub(self.skip));
         segments.into_iter().rev()
@@ -43,7 +43,7 @@ impl<'a> Path<'a> {
 
     /// How many steps there are.
     pub fn len(&self) -> usize {
-        self.store.upwards(self.entry).count().saturating_sub(self.skip)
+        self.arena.upwards(self.entry).count().saturating_sub(self.skip)
     }
 
     /// Whether it is the root itself: the problem is about the request as a whole.
@@ -55,7 +55,7 @@ impl<'a> Path<'a> {
     /// if the list is `ids`.
     pub fn index_in(&self, list: &str) -> Option<usize> {
         // The first two steps of the path are the last two of the way up.
-        let mut up = self.store.upwards(self.entry);
+        let mut up = self.arena.upwards(self.entry);
         let second = up.nth(self.len().checked_sub(2)?)?;
         match (up.next()?, Segment::read(second.0, second.1)) {
             ((key, false), Segment::Index(index)) if key == list => usize::try_from(index).ok(),

@@ -1,14 +1,14 @@
 //! The list of problems and one problem of it, as a caller sees them.
 //!
 //! [`Problems`] owns everything; [`Problem`] and [`Path`] are views into it that cost nothing to
-//! copy. How it is kept is in `store`; how it is read, in the readers.
+//! copy. How it is kept is in `arena`; how it is read, in the readers.
 
 use alloc::string::ToString;
 use core::fmt;
 
 use super::{
+    arena::{Arena, Detail, Entry},
     path::Path,
-    store::{Detail, Entry, Store},
 };
 use crate::excerpt::write_excerpt;
 
@@ -17,7 +17,7 @@ use crate::excerpt::write_excerpt;
 /// Owned and independent of the body; [`Problem`]s are views into it.
 #[derive(Clone, Default)]
 pub struct Problems {
-    store: Store,
+    arena: Arena,
     source: Source,
     cut: bool,
     /// Whether the first element of a path may be a location, and is to be told apart from it.
@@ -50,29 +50,29 @@ pub struct Problem<'a> {
 }
 
 impl Problems {
-    pub(super) fn new(store: Store, source: Source, complete: bool, located: bool) -> Self {
-        let source = if store.len() == 0 { Source::None } else { source };
-        Self { store, source, cut: !complete, located }
+    pub(super) fn new(arena: Arena, source: Source, complete: bool, located: bool) -> Self {
+        let source = if arena.len() == 0 { Source::None } else { source };
+        Self { arena, source, cut: !complete, located }
     }
 
     /// How much memory this holds.
     pub(super) fn memory(&self) -> usize {
-        self.store.memory()
+        self.arena.memory()
     }
 
     /// Adds what was sent to problems about one item of `list` that do not say it: `value` is asked
     /// for the item at an index. Shown as in `ids[0] ("x"): Length must be 36.`
     pub(crate) fn name_received<'a>(&mut self, list: &str, value: impl Fn(usize) -> Option<&'a str>) {
         let located = self.located;
-        self.store.add_received(|store, index| {
-            let path = split(store, store.entry(index)?, located).1;
+        self.arena.add_received(|arena, index| {
+            let path = split(arena, arena.entry(index)?, located).1;
             serde_json::to_string(value(path.index_in(list)?)?).ok()
         });
     }
 
     /// How many there are.
     pub fn len(&self) -> usize {
-        self.store.len()
+        self.arena.len()
     }
 
     /// Whether there is none.
@@ -82,8 +82,8 @@ impl Problems {
 
     /// The problem at a place in the list, from 0.
     pub fn get(&self, index: usize) -> Option<Problem<'_>> {
-        let entry = self.store.entry(index)?;
-        Some(Problem { problems: self, entry, detail: self.store.detail(index) })
+        let entry = self.arena.entry(index)?;
+        Some(Problem { problems: self, entry, detail: self.arena.detail(index) })
     }
 
     /// All of them, in the order in which the service said them.
@@ -163,33 +163,33 @@ impl<'a> Problem<'a> {
     /// Which part of the request was read, in the words of the service's own validator: `media` is
     /// the JSON body, and there are `query`, `headers` and others. Absent in the flat dialect.
     pub fn location(&self) -> Option<&'a str> {
-        split(&self.problems.store, self.entry, self.problems.located).0
+        split(&self.problems.arena, self.entry, self.problems.located).0
     }
 
     /// Where in that part; empty if the problem is about all of it.
     pub fn path(&self) -> Path<'a> {
-        split(&self.problems.store, self.entry, self.problems.located).1
+        split(&self.problems.arena, self.entry, self.problems.located).1
     }
 
     /// The machine code, such as `out_of_range`. Only the flat dialect has one.
     pub fn code(&self) -> Option<&'a str> {
-        self.detail.code.map(|code| self.problems.store.slice(code))
+        self.detail.code.map(|code| self.problems.arena.slice(code))
     }
 
     /// What is wrong, in prose, as it was sent.
     pub fn message(&self) -> &'a str {
-        self.problems.store.message(self.entry)
+        self.problems.arena.message(self.entry)
     }
 
     /// What would have been right: JSON text, at most [`MAX_VALUE`] bytes of it. Only in the flat dialect.
     pub fn expected(&self) -> Option<&'a str> {
-        self.detail.expected.map(|value| self.problems.store.slice(value))
+        self.detail.expected.map(|value| self.problems.arena.slice(value))
     }
 
     /// What was sent: JSON text, at most [`MAX_VALUE`] bytes of it. In the flat dialect, or added by
     /// the export, which knows what it asked for.
     pub fn received(&self) -> Option<&'a str> {
-        self.detail.received.map(|value| self.problems.store.slice(value))
+        self.detail.received.map(|value| self.problems.arena.slice(value))
     }
 
     /// Which item of a list the problem is about: 3 for `ids[3]` if the list is `ids`.
@@ -258,11 +258,11 @@ impl fmt::Debug for Listed<'_> {
 }
 
 /// The location of a problem and the path in it.
-fn split(store: &Store, entry: Entry, located: bool) -> (Option<&str>, Path<'_>) {
-    let root = if located { store.upwards(entry).last() } else { None };
+fn split(arena: &Arena, entry: Entry, located: bool) -> (Option<&str>, Path<'_>) {
+    let root = if located { arena.upwards(entry).last() } else { None };
     match root {
-        Some((key, false)) if LOCATIONS.contains(&key) => (Some(key), Path::new(store, entry, 1)),
-        _ => (None, Path::new(store, entry, 0)),
+        Some((key, false)) if LOCATIONS.contains(&key) => (Some(key), Path::new(arena, entry, 1)),
+        _ => (None, Path::new(arena, entry, 0)),
     }
 }
 

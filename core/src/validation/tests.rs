@@ -331,8 +331,8 @@ fn nesting_costs_no_stack() {
 #[test]
 fn limits_are_met_and_said() {
     let body = r#"{"errors": {"media": {"a": ["x", "y", "z"], "b": {"c": {"d": ["w"]}}}}}"#;
-    let limited = |set: fn(&mut Limits)| {
-        let mut limits = Limits::default();
+    let limited = |set: fn(&mut ReadLimits)| {
+        let mut limits = ReadLimits::default();
         set(&mut limits);
         let problems = read_with(body.as_bytes(), &limits).problems;
         (problems.len(), problems.is_complete())
@@ -341,7 +341,7 @@ fn limits_are_met_and_said() {
     assert_eq!(limited(|limits| limits.problems = 2), (2, false));
     assert_eq!(limited(|limits| limits.depth = 3), (3, false));
     assert_eq!(limited(|limits| limits.path_elements = 4), (2, false));
-    let limits = Limits { text: 5, ..Limits::default() };
+    let limits = ReadLimits { text: 5, ..ReadLimits::default() };
     assert_eq!(read_with("{\"message\": \"cafés\"}".as_bytes(), &limits).message.as_deref(), Some("café"));
     assert_eq!(read_with(br#"{"message": "\u00e9\u00e9\u00e9"}"#, &limits).message.as_deref(), Some("éé"));
 }
@@ -401,7 +401,7 @@ fn the_notation_of_the_flat_dialect_is_read_and_nothing_of_it_lost() {
 
 #[test]
 fn one_part_alone_is_read_as_it_stands() {
-    let limits = Limits::default();
+    let limits = ReadLimits::default();
     let tree = read_only(Source::Tree, DOCUMENTED.as_bytes(), &limits);
     let repr = read_only(Source::Repr, DOCUMENTED.as_bytes(), &limits);
     let path = |problems: &Problems| format!("{:?}", problems.get(0).unwrap().path());

@@ -1,29 +1,19 @@
-//! A piece of a body, in whichever notation it came.
+//! A piece of a body, still with the escapes of its notation.
 
 use alloc::{borrow::Cow, string::String};
 
-use super::python;
-use crate::json::{self, Raw};
+use super::escapes::{unescape_json, unescape_python};
 
-/// A piece of the body, in one of the two notations for text that have escapes, or in none.
-#[derive(Clone, Copy)]
+/// A piece of a body: plain, or with escapes that were checked.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum Text<'a> {
     Plain(&'a str),
     Json(&'a str),
     Python(&'a str),
 }
 
-impl<'a> From<Raw<'a>> for Text<'a> {
-    fn from(raw: Raw<'a>) -> Self {
-        match raw {
-            Raw::Plain(text) => Self::Plain(text),
-            Raw::Escaped(text) => Self::Json(text),
-        }
-    }
-}
-
 impl<'a> Text<'a> {
-    /// No escape is shorter than what it stands for, so the text itself is the bound.
+    /// Returns an upper bound of the decoded length: no escape is shorter than its meaning.
     pub(super) fn max_len(self) -> usize {
         match self {
             Self::Plain(text) | Self::Json(text) | Self::Python(text) => text.len(),
@@ -33,12 +23,12 @@ impl<'a> Text<'a> {
     pub(super) fn decode_into(self, out: &mut String) {
         match self {
             Self::Plain(text) => out.push_str(text),
-            Self::Json(text) => json::unescape(text, out),
-            Self::Python(text) => python::unescape(text, out),
+            Self::Json(text) => unescape_json(text, out),
+            Self::Python(text) => unescape_python(text, out),
         }
     }
 
-    /// The text itself.
+    /// Returns the text without escapes.
     pub(super) fn decode(self) -> Cow<'a, str> {
         match self {
             Self::Plain(text) => Cow::Borrowed(text),
@@ -50,9 +40,9 @@ impl<'a> Text<'a> {
         }
     }
 
-    /// The first `max` bytes of the text, or one to three less so as not to break a character.
+    /// Returns the first `max` bytes of the text, or up to three less so as not to break a character.
     pub(super) fn decode_beginning(self, max: usize) -> String {
-        // Six bytes of JSON are the most that stand for one.
+        // An escape of JSON takes at most six bytes per byte of its meaning.
         let raw = match self {
             Self::Json(raw) => Self::Json(beginning(raw, max.saturating_mul(6))),
             other => other,
@@ -67,7 +57,7 @@ impl<'a> Text<'a> {
     }
 }
 
-/// As much of a text as fits into `max` bytes without breaking a character.
+/// Returns as much of a text as fits into `max` bytes without breaking a character.
 pub(super) fn beginning(text: &str, max: usize) -> &str {
     (max.saturating_sub(3)..=max).rev().find_map(|len| text.get(..len)).unwrap_or(text)
 }

@@ -6,12 +6,7 @@
 
 use alloc::vec::Vec;
 
-use super::{
-    path::is_index,
-    store::{Builder, Stop},
-    text::Text,
-};
-use crate::json::{Json, Raw};
+use super::{arena::Builder, bounds::Stop, json::Json, path::is_index, text::Text};
 
 /// What to make of keys that look like a place in a list.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -24,14 +19,14 @@ pub(super) enum Keys {
 
 /// Reads a value and all that is in it, without recursion.
 pub(super) fn read(json: &mut Json<'_>, out: &mut Builder<'_>, keys: Keys) -> Result<(), Stop> {
-    let mut open: Vec<Frame> = Vec::new();
+    let mut open: Vec<Container> = Vec::new();
     loop {
         match json.peek() {
-            Some(b'"') => out.problem(json.string()?.into())?,
+            Some(b'"') => out.problem(json.string()?)?,
             Some(b'{') => {
                 json.expect(b'{')?;
                 if !json.take(b'}') {
-                    push(&mut open, Frame::Object, out)?;
+                    push(&mut open, Container::Object, out)?;
                     enter(json, out, keys)?;
                     continue;
                 }
@@ -39,7 +34,7 @@ pub(super) fn read(json: &mut Json<'_>, out: &mut Builder<'_>, keys: Keys) -> Re
             Some(b'[') => {
                 json.expect(b'[')?;
                 if !json.take(b']') {
-                    push(&mut open, Frame::List, out)?;
+                    push(&mut open, Container::List, out)?;
                     continue;
                 }
             }
@@ -49,7 +44,7 @@ pub(super) fn read(json: &mut Json<'_>, out: &mut Builder<'_>, keys: Keys) -> Re
         loop {
             let Some(frame) = open.last() else { return Ok(()) };
             match frame {
-                Frame::Object => {
+                Container::Object => {
                     out.leave();
                     if json.take(b',') {
                         enter(json, out, keys)?;
@@ -57,7 +52,7 @@ pub(super) fn read(json: &mut Json<'_>, out: &mut Builder<'_>, keys: Keys) -> Re
                     }
                     json.expect(b'}')?;
                 }
-                Frame::List => {
+                Container::List => {
                     if json.take(b',') {
                         break;
                     }
@@ -71,12 +66,12 @@ pub(super) fn read(json: &mut Json<'_>, out: &mut Builder<'_>, keys: Keys) -> Re
 
 /// A container that is open. One byte each, for these are as many as a peer likes.
 #[derive(Clone, Copy)]
-enum Frame {
+enum Container {
     Object,
     List,
 }
 
-fn push(open: &mut Vec<Frame>, frame: Frame, out: &mut Builder<'_>) -> Result<(), Stop> {
+fn push(open: &mut Vec<Container>, frame: Container, out: &mut Builder<'_>) -> Result<(), Stop> {
     if open.len() >= out.limits().depth {
         return Err(Stop::Full);
     }
@@ -87,6 +82,6 @@ fn push(open: &mut Vec<Frame>, frame: Frame, out: &mut Builder<'_>) -> Result<()
 
 fn enter(json: &mut Json<'_>, out: &mut Builder<'_>, keys: Keys) -> Result<(), Stop> {
     let key = json.key()?;
-    let numbered = keys == Keys::Numbered && matches!(key, Raw::Plain(text) if is_index(text));
-    Ok(out.enter(key.into(), numbered)?)
+    let numbered = keys == Keys::Numbered && matches!(key, Text::Plain(text) if is_index(text));
+    out.enter(key, numbered)
 }

@@ -1,13 +1,19 @@
-//! What a delivery says: an archive is ready, or something that is not our concern.
+//! The content of a delivery: an archive is ready, or some other event of the workspace (`PROTOCOL.md` §4).
 
-use alloc::boxed::Box;
+use alloc::{
+    boxed::Box,
+    format,
+    string::{String, ToString},
+};
 use core::fmt;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
+use serde_json::value::RawValue;
 use thiserror::Error;
 
-use super::fields::{Fields, moment, text};
-use crate::{ExportId, Timestamp, excerpt::excerpt, webhook::Verified};
+use crate::{
+    ExportId, Timestamp, decimal::decimal, excerpt::excerpt, response::json_object, webhook::Verified,
+};
 
 /// The content of a genuine delivery.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -15,48 +21,95 @@ use crate::{ExportId, Timestamp, excerpt::excerpt, webhook::Verified};
 pub enum Event {
     /// An archive is ready.
     NewExport(NewExport),
-    /// Anything else that the same address is subscribed to: acknowledge it and go on.
+    /// Another event to which the same callback URL is subscribed. Acknowledge it.
     Other(OtherEvent),
 }
 
 impl Event {
-    /// Reads the body of a genuine delivery.
+    /// Parses the body of a genuine delivery.
     ///
-    /// Reads without recursion, so no nesting can exhaust the stack; takes memory only for the
-    /// fields it knows, and a byte for each level of what it passes over. What is not an export is an [`Event::Other`]; an error means that the body is
-    /// no JSON object, or is an export's event that lacks what makes it useful.
+    /// Unknown fields are ignored, however deeply their values are nested. An event that is not an export's is returned
+    /// as [`Event::Other`].
+    ///
+    /// # Errors
+    ///
+    /// Fails if the body is not a JSON object, or if it is an export's event without a usable `export_id` or
+    /// `archive_url`.
     pub fn parse(verified: &Verified<'_>) -> Result<Self, EventError> {
-        let fields = Fields::read(verified.body()).map_err(|reason| EventError::NotAnEvent { reason })?;
-        let [export_id, archive_url, requested_at, generated_at, event_type] = fields.0;
-        let event_type = text(event_type);
-        if !event_type.as_deref().is_none_or(is_new_export) || export_id.is_none() {
+        let fields: Fields<'_> = str::from_utf8(verified.body())
+            .map_err(|error| format!("byte {} is not UTF-8", error.valid_up_to()))
+            // The position is all that a log needs; nothing of what the body says.
+            .and_then(|body| json_object(body.as_bytes()).map_err(|error| error.to_string()))
+            .map_err(|reason| EventError::NotAnEvent { reason: reason.into() })?;
+        let event_type = text(fields.event_type);
+        if !event_type.as_deref().is_none_or(is_new_export) || fields.export_id.is_none() {
             let event_type = event_type.map(|text| excerpt(text.as_bytes(), MAX_EVENT_TYPE).into());
             return Ok(Self::Other(OtherEvent { event_type }));
         }
-        let export_id = text(export_id).and_then(|text| text.parse().ok());
-        let archive_url = text(archive_url).filter(|text| text.len() <= MAX_ARCHIVE_URL);
+        let export_id = text(fields.export_id).and_then(|text| text.parse().ok());
+        let archive_url = text(fields.archive_url).filter(|text| text.len() <= MAX_ARCHIVE_URL);
         Ok(Self::NewExport(NewExport {
             export_id: export_id.ok_or(EventError::Unusable { field: "export_id" })?,
             archive_url: archive_url.ok_or(EventError::Unusable { field: "archive_url" })?.into(),
-            requested_at: moment(requested_at),
-            generated_at: moment(generated_at),
+            requested_at: moment(fields.requested_at),
+            generated_at: moment(fields.generated_at),
         }))
     }
 }
 
-/// The `NewExport` event: an archive is ready at an address.
+/// The fields that matter, as they stand in the body: a field of an unexpected type must not make the event unreadable.
+#[derive(Deserialize)]
+struct Fields<'b> {
+    #[serde(borrow, default, deserialize_with = "present")]
+    export_id: Option<&'b RawValue>,
+    #[serde(borrow, default, deserialize_with = "present")]
+    archive_url: Option<&'b RawValue>,
+    #[serde(borrow, default, deserialize_with = "present")]
+    requested_at: Option<&'b RawValue>,
+    #[serde(borrow, default, deserialize_with = "present")]
+    generated_at: Option<&'b RawValue>,
+    #[serde(borrow, default, deserialize_with = "present")]
+    event_type: Option<&'b RawValue>,
+}
+
+/// Reads a field that is there, `null` included.
+fn present<'de: 'b, 'b, D: Deserializer<'de>>(deserializer: D) -> Result<Option<&'b RawValue>, D::Error> {
+    Deserialize::deserialize(deserializer).map(Some)
+}
+
+fn text(value: Option<&RawValue>) -> Option<String> {
+    serde_json::from_str(value?.get()).ok()
+}
+
+/// Reads Unix seconds, an integer or a float. Any other value counts as absent.
+fn moment(value: Option<&RawValue>) -> Option<Timestamp> {
+    let number = value?.get();
+    if let Some(secs) = decimal(number.as_bytes()) {
+        return (secs < YEAR_10000).then_some(Timestamp::from_secs(secs));
+    }
+    let millis = number.parse::<f64>().ok()? * 1000.0;
+    // Within these bounds the cast is exact.
+    #[expect(clippy::cast_precision_loss)]
+    let plausible = (0.0..YEAR_10000 as f64 * 1000.0).contains(&millis);
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
+    plausible.then_some(Timestamp::from_millis(millis as u64))
+}
+
+/// The `NewExport` event: an archive is ready.
 #[derive(Clone, Deserialize, Eq, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct NewExport {
-    /// The export that was accepted under this id.
+    /// The export's id.
     pub export_id: ExportId,
-    /// The archive's address as it was sent, at most 8 KiB. It may hold a signature, so `Debug` leaves
-    /// its query out, and it may be anything: the documented sample is the relative `url.zip`.
+    /// The archive's URL as it was sent, at most 8 KiB.
+    ///
+    /// It may contain a signature, so `Debug` omits its query. It may be any text: the documented sample is the
+    /// relative `url.zip`.
     pub archive_url: Box<str>,
-    /// When the export was asked for, if the event says so in a readable way.
+    /// When the export was requested, if the event contains a valid time.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub requested_at: Option<Timestamp>,
-    /// When the archive was made, if the event says so in a readable way.
+    /// When the archive was made, if the event contains a valid time.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub generated_at: Option<Timestamp>,
 }
@@ -76,25 +129,25 @@ impl fmt::Debug for NewExport {
     }
 }
 
-/// An event of another kind.
+/// An event of another type.
 #[derive(Clone, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub struct OtherEvent {
-    /// What it calls itself, if it does; at most 64 characters.
+    /// The event's `event_type`, if it has one; at most 64 characters.
     pub event_type: Option<Box<str>>,
 }
 
-/// A genuine delivery holds nothing that can be read as an event.
+/// A genuine delivery that cannot be parsed.
 #[derive(Clone, Debug, Eq, Error, PartialEq)]
 #[non_exhaustive]
 pub enum EventError {
     /// The body is not a JSON object.
     #[error("the delivery is not an event: {reason}")]
     NotAnEvent {
-        /// What is wrong with it, and where; nothing of what it says.
+        /// What is wrong with the body, and where. It quotes nothing of the body but field names.
         reason: Box<str>,
     },
-    /// The event of an export lacks a field that it is useless without, or has it in another type.
+    /// An export's event lacks a required field, or the field's value is not usable.
     #[error("the event of an export has no usable {field}")]
     Unusable {
         /// The field's name.
@@ -102,7 +155,7 @@ pub enum EventError {
     },
 }
 
-/// `NEW_EXPORT`, `NewExport` and `new-export` are all taken for an export's event.
+/// Accepts `NEW_EXPORT`, `NewExport` and `new-export`.
 fn is_new_export(event_type: &str) -> bool {
     let letters = event_type.bytes().filter(u8::is_ascii_alphanumeric).map(|b| b.to_ascii_lowercase());
     letters.eq("newexport".bytes())
@@ -111,9 +164,12 @@ fn is_new_export(event_type: &str) -> bool {
 const MAX_ARCHIVE_URL: usize = 8 << 10;
 const MAX_EVENT_TYPE: usize = 64;
 
+/// In seconds. Later times are taken for errors.
+const YEAR_10000: u64 = 253_402_300_800;
+
 #[cfg(test)]
 mod tests {
-    use alloc::{format, string::String, vec::Vec};
+    use alloc::vec::Vec;
 
     use proptest::prelude::*;
 
@@ -192,6 +248,9 @@ mod tests {
             br#"{"export_id":null,"archive_url":"u"}"#,
             br#"{"export_id":"a b","archive_url":"u"}"#,
             br#"{"export_id":"e","archive_url":"u","archive_url":"v"}"#,
+            // Not JSON, although Python's encoder prints them.
+            br#"{"export_id":"e","archive_url":"u","requested_at":NaN}"#,
+            br#"{"export_id":"e","archive_url":"u","requested_at":Infinity}"#,
         ] {
             assert!(parse(body).is_err(), "{}", String::from_utf8_lossy(body));
         }
@@ -203,8 +262,8 @@ mod tests {
             let brackets = "[".repeat(400_000) + &"]".repeat(400_000);
             format!(r#"{{"export_id":"e","archive_url":"u","{field}":{brackets}}}"#)
         };
-        let _ = parse(deep("surprise").as_bytes());
-        let _ = parse(deep("requested_at").as_bytes());
+        assert!(parse(deep("surprise").as_bytes()).is_ok());
+        assert!(parse(deep("requested_at").as_bytes()).is_ok());
         let _ = parse("[".repeat(1 << 20).as_bytes());
     }
 
@@ -224,11 +283,12 @@ mod tests {
             other => panic!("{other:?}"),
         };
         assert_eq!(&*reason(b"[]"), "a JSON object is expected");
-        assert_eq!(&*reason(b"{\"a\": 1,}"), "what stands at byte 8 is no JSON");
-        assert_eq!(&*reason(b"{\"a\": 1"), "what stands at byte 6 is no JSON");
-        assert_eq!(&*reason(b"{} {"), "what stands at byte 3 is no JSON");
-        assert_eq!(&*reason(b"{\"a\": \"\xff\"}"), "what stands at byte 7 is no UTF-8");
-        assert_eq!(&*reason(br#"{"export_id":"e","export\u005fid":"f"}"#), r#"it has "export_id" twice"#);
+        assert_eq!(&*reason(b"{\"a\": 1,}"), "trailing comma at line 1 column 9");
+        assert_eq!(&*reason(b"{\"a\": 1"), "EOF while parsing an object at line 1 column 7");
+        assert_eq!(&*reason(b"{} {"), "trailing characters at line 1 column 4");
+        assert_eq!(&*reason(b"{\"a\": \"\xff\"}"), "byte 7 is not UTF-8");
+        let twice = reason(br#"{"export_id":"e","export\u005fid":"f"}"#);
+        assert_eq!(&*twice, "duplicate field `export_id` at line 1 column 33");
     }
 
     #[test]
@@ -247,7 +307,7 @@ mod tests {
         };
         assert_eq!(time("253402300799"), Some(Timestamp::from_secs(253_402_300_799)));
         assert_eq!(time("253402300799.5"), Some(Timestamp::from_millis(253_402_300_799_500)));
-        for beyond in ["253402300800", "253402300800.0", "18446744073709551616", "1e400", "NaN", "Infinity"] {
+        for beyond in ["253402300800", "253402300800.0", "18446744073709551616", "1e400"] {
             assert_eq!(time(beyond), None, "{beyond}");
         }
         assert_eq!(time("0"), Some(Timestamp::default()));

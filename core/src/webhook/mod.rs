@@ -11,7 +11,6 @@
 //! |---|---|---|
 //! | [`Verifier::verify`] | time, headers, raw body | [`Verified`], or a [`Refusal`] |
 //! | [`Event::parse`] | [`Verified`] | [`Event`], or an [`EventError`] |
-//! | [`Verifier::verify_and_parse`] | time, headers, raw body | [`Event`], or a [`DeliveryError`] |
 //! | [`sign`] | secret, time, body | the header's value: for tests and simulators |
 //!
 //! [`CallbackEndpoint`] does all of it. [`Verifier`] alone is for who only wants to know whether a delivery is
@@ -21,11 +20,10 @@
 
 mod endpoint;
 mod event;
-mod fields;
 mod signature;
 
 pub use endpoint::{CallbackEndpoint, Delivery, MAX_DELIVERY, Reply};
 pub use event::{Event, EventError, NewExport, OtherEvent};
 pub use signature::{
-    DEFAULT_TOLERANCE, DELIVERY_ID_HEADER, DeliveryError, Refusal, SIGNATURE_HEADER, Verified, Verifier, sign,
+    DEFAULT_TOLERANCE, DELIVERY_ID_HEADER, Refusal, SIGNATURE_HEADER, Verified, Verifier, sign,
 };

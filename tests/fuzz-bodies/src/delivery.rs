@@ -3,7 +3,7 @@
 
 use abyssale_core::{
     Timestamp,
-    webhook::{DeliveryError, Event, EventError, Verifier},
+    webhook::{Event, EventError, Verifier},
 };
 use serde::de::IgnoredAny;
 use serde_json::Value;
@@ -13,21 +13,19 @@ use serde_json::Value;
 /// # Panics
 /// If what has to hold does not.
 pub fn delivery(data: &[u8]) {
-    let read = Verifier::new([]).accept_unsigned().verify_and_parse(Timestamp::default(), &(), data);
-    let read = match &read {
-        Ok(event) => Ok(event),
-        Err(DeliveryError::Unreadable(error)) => Err(error),
-        Err(other) => panic!("unsigned deliveries are accepted here: {other}"),
-    };
+    let verifier = Verifier::new([]).accept_unsigned();
+    let verified =
+        verifier.verify(Timestamp::default(), &(), data).expect("unsigned deliveries are accepted");
+    let read = Event::parse(&verified);
+    let read = read.as_ref();
     if let Err(error) = read {
         assert!(error.to_string().len() < 200, "{error}");
     }
     // What has a field twice is not read further.
-    let is_twice = matches!(read, Err(EventError::NotAnEvent { reason }) if reason.ends_with(" twice"));
+    let is_twice =
+        matches!(read, Err(EventError::NotAnEvent { reason }) if reason.starts_with("duplicate field"));
     let is_read = !matches!(read, Err(EventError::NotAnEvent { .. }));
-    // Python prints these and JSON does not know them: ours takes them.
-    let has_constants = [&b"NaN"[..], b"Infinity"].iter().any(|constant| contains(data, constant));
-    if !is_twice && !has_constants {
+    if !is_twice {
         assert_eq!(is_read, is_object(data));
     }
     // The other reader gives up on nesting, on numbers beyond its own and on half surrogates.
@@ -78,8 +76,4 @@ fn agrees(known: &Value, read: Result<&Event, &EventError>) {
 fn moment(known: &Value) -> Option<Timestamp> {
     let millis = known.as_f64()? * 1000.0;
     (0.0..253_402_300_800_000.0).contains(&millis).then_some(Timestamp::from_millis(millis as u64))
-}
-
-fn contains(data: &[u8], part: &[u8]) -> bool {
-    data.windows(part.len()).any(|window| window == part)
 }

@@ -1,6 +1,6 @@
 //! Any bytes are an error body, and what one of its readers says the others say as well.
 
-use abyssale_core::validation::{self, Limits, Problem, Problems, Segment, Source};
+use abyssale_core::validation::{self, Problem, Problems, ReadLimits, Segment, Source};
 use arbitrary::{Arbitrary as _, Unstructured};
 
 use crate::{
@@ -22,7 +22,7 @@ pub fn validation_json(data: &[u8]) {
     if !matches!(data.trim_ascii_start().first(), Some(b'{' | b'[')) {
         return;
     }
-    let found = validation::read_only(Source::Tree, &body, &Limits::default());
+    let found = validation::read_only(Source::Tree, &body, &ReadLimits::default());
     assert!(found.is_complete());
     assert_eq!(found.len(), expected.len());
     for (found, (path, message)) in found.iter().zip(&expected) {
@@ -51,9 +51,9 @@ pub fn validation_repr(data: &[u8]) {
     let escaped = validation::read(json_text(&[("message", &text)], true).as_bytes()).problems;
     assert_eq!(problems, escaped);
 
-    let any = validation::read_only(Source::Repr, body.as_bytes(), &Limits::default());
+    let any = validation::read_only(Source::Repr, body.as_bytes(), &ReadLimits::default());
     consistent(&any, body.len());
-    let bare = validation::read_only(Source::Repr, text.as_bytes(), &Limits::default());
+    let bare = validation::read_only(Source::Repr, text.as_bytes(), &ReadLimits::default());
     consistent(&bare, body.len());
 }
 
@@ -66,7 +66,7 @@ pub fn validation_round_trip(data: &[u8]) {
     let (Ok(cut), Ok(ascii)) = (u16::arbitrary(&mut data), bool::arbitrary(&mut data)) else { return };
     let Ok(value) = Value::generate(&mut data) else { return };
     let expected = value.leaves();
-    let limits = Limits::default();
+    let limits = ReadLimits::default();
 
     let message = format!("body_validation_errors: {}", value.repr());
     let body = json_text(&[("message", &message)], ascii);

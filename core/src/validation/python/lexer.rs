@@ -1,9 +1,9 @@
 //! The tokens of a repr: everything that is not made of other values.
 
-use super::text::escape_len;
-use crate::{
-    json::plain_run,
-    validation::{store::Stop, text::Text},
+use crate::validation::{
+    bounds::Stop,
+    escapes::{plain_len, python_escape_len},
+    text::Text,
 };
 
 /// A place in a repr.
@@ -122,11 +122,11 @@ impl<'a> Lexer<'a> {
         let mut escaped = false;
         loop {
             let rest = self.text.as_bytes().get(self.at..).unwrap_or_default();
-            self.at += plain_run(rest, quote);
+            self.at += plain_len(rest, quote);
             match self.text.as_bytes().get(self.at) {
                 Some(b'\\') => {
                     escaped = true;
-                    self.at += escape_len(self.rest()).ok_or(Stop::Broken)?;
+                    self.at += python_escape_len(self.rest()).ok_or(Stop::Broken)?;
                 }
                 Some(byte) if *byte == quote => break,
                 // A control character, which is never printed raw, or the end.

@@ -11,14 +11,11 @@
 
 mod lexer;
 mod reader;
-mod text;
 
 use super::{
-    Limits,
-    store::{Budget, Builder, Store},
+    arena::{Arena, Builder},
+    bounds::{MemoryBudget, ReadLimits},
 };
-
-pub(super) use self::text::unescape;
 
 /// What a message has to hold to be read.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -33,7 +30,7 @@ pub(super) enum Root {
 /// Reads the repr in a message, and says whether it was read to the end of the message.
 ///
 /// A message that holds none gives nothing, completely.
-pub(super) fn read(message: &str, root: Root, limits: &Limits, budget: Budget) -> (Store, bool) {
+pub(super) fn read(message: &str, root: Root, limits: &ReadLimits, budget: MemoryBudget) -> (Arena, bool) {
     let mut out = Builder::new(limits, budget);
     let Some(repr) = repr_in(message, root) else { return (out.finish(), true) };
     let complete = reader::read(repr, root, &mut out).is_ok();

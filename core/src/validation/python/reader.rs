@@ -13,7 +13,8 @@ use super::{
     lexer::{Callee, Lexer, Token},
 };
 use crate::validation::{
-    store::{Builder, Mark, Stop, narrow},
+    arena::{Builder, Mark, narrow},
+    bounds::Stop,
     text::Text,
 };
 
@@ -45,7 +46,7 @@ struct Reader<'a, 'o, 'l> {
     open: Vec<Frame>,
     /// Where items began that may have to be taken back; one for each open [`Frame::Brace`],
     /// [`Frame::Key`] and [`Frame::PairKey`].
-    items: Vec<Item>,
+    items: Vec<Undecided>,
     /// Where in `members` each open set begins.
     sets: Vec<u32>,
     members: Vec<Member>,
@@ -78,7 +79,7 @@ enum Frame {
 
 /// Where an item begins, and what had been stored by then.
 #[derive(Clone, Copy)]
-struct Item {
+struct Undecided {
     start: u32,
     mark: Mark,
 }
@@ -278,11 +279,11 @@ impl Reader<'_, '_, '_> {
     }
 
     /// Forgets what an item meant and takes its spelling for a key, as the service's JSON does.
-    fn take_back_as_key(&mut self, item: Item, separator: u8) -> Result<(), Stop> {
+    fn take_back_as_key(&mut self, item: Undecided, separator: u8) -> Result<(), Stop> {
         let spelling = self.lexer.source(item.start as usize, self.lexer.at()).trim_end();
         self.lexer.expect(separator)?;
         self.out.back_to(item.mark);
-        Ok(self.out.enter(Text::Plain(spelling), false)?)
+        self.out.enter(Text::Plain(spelling), false)
     }
 
     /// What follows a member of a set.
@@ -328,7 +329,7 @@ impl Reader<'_, '_, '_> {
         Ok(())
     }
 
-    fn push_set(&mut self, first: Item) -> Result<(), Stop> {
+    fn push_set(&mut self, first: Undecided) -> Result<(), Stop> {
         let is_dict_call = self.open.last() == Some(&Frame::DictCall);
         if is_dict_call || (self.open.is_empty() && self.root == Root::Mapping) {
             self.out.back_to(first.mark);
@@ -356,7 +357,7 @@ impl Reader<'_, '_, '_> {
     fn push_item(&mut self, frame: Frame) -> Result<(), Stop> {
         self.push(frame)?;
         self.out.budget().room(&mut self.items)?;
-        self.items.push(Item { start: narrow(self.lexer.at()), mark: self.out.mark() });
+        self.items.push(Undecided { start: narrow(self.lexer.at()), mark: self.out.mark() });
         Ok(())
     }
 

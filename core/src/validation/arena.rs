@@ -9,20 +9,19 @@ use alloc::{string::String, vec::Vec};
 use core::ops::Range;
 
 use super::{
-    Limits,
-    list::List,
+    bounds::{MemoryBudget, ReadLimits, Stop},
+    list::ChunkedList,
     text::{Text, beginning},
 };
-use crate::json::Broken;
 
 /// What was read: see [`Builder`] for how it comes to be.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Store {
+pub(super) struct Arena {
     text: String,
-    elements: List<Element>,
-    entries: List<Entry>,
+    elements: ChunkedList<Element>,
+    entries: ChunkedList<Entry>,
     /// By problem, and only those that have one.
-    details: List<(u32, Detail)>,
+    details: ChunkedList<(u32, Detail)>,
 }
 
 /// One problem: the last element of its path, and its message.
@@ -47,7 +46,7 @@ struct Element {
     text: Span,
 }
 
-/// A piece of the store's text. Elements and indices share it: the top bit of the length tells them
+/// A piece of the arena's text. Elements and indices share it: the top bit of the length tells them
 /// apart, which keeps an element at twelve bytes.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Span {
@@ -64,7 +63,7 @@ const IS_INDEX: u32 = 1 << 31;
 /// The longest text that spans can describe, which leaves a bit for [`IS_INDEX`].
 pub(super) const MAX_TEXT: usize = (IS_INDEX - 1) as usize;
 
-impl Store {
+impl Arena {
     pub(super) fn len(&self) -> usize {
         self.entries.len()
     }
@@ -105,9 +104,9 @@ impl Store {
 
     /// Adds what was received to problems that do not say so: `received(index)` for each of them.
     pub(super) fn add_received(&mut self, mut received: impl FnMut(&Self, usize) -> Option<String>) {
-        let mut details = List::default();
+        let mut details = ChunkedList::default();
         // What a caller adds is the caller's own to bound.
-        let mut budget = Budget::unlimited();
+        let mut budget = MemoryBudget::unlimited();
         for index in 0..self.entries.len() {
             let mut detail = self.detail(index);
             if detail.received.is_none()
@@ -124,42 +123,17 @@ impl Store {
     }
 }
 
-/// Fills a [`Store`], within a budget of memory and the caller's [`Limits`].
+/// Fills a [`Arena`], within a budget of memory and the caller's [`ReadLimits`].
 ///
-/// Every operation that could need memory may answer [`Full`]; what was stored until then stays.
+/// Every operation that could need memory may answer [`Stop::Full`]; what was stored until then stays.
 pub(super) struct Builder<'l> {
-    store: Store,
+    arena: Arena,
     /// The path at which the reader stands, and how long it is.
     here: Id,
     path_len: usize,
-    limits: &'l Limits,
+    limits: &'l ReadLimits,
     path_elements_left: usize,
-    budget: Budget,
-}
-
-/// There is no room for more, by the limits or by the budget.
-#[derive(Debug)]
-pub(super) struct Full;
-
-/// Why reading stopped before the end. What was read until then counts.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(super) enum Stop {
-    /// The text breaks off, or is not what it should be.
-    Broken,
-    /// A limit was met.
-    Full,
-}
-
-impl From<Full> for Stop {
-    fn from(_: Full) -> Self {
-        Self::Full
-    }
-}
-
-impl From<Broken> for Stop {
-    fn from(_: Broken) -> Self {
-        Self::Broken
-    }
+    budget: MemoryBudget,
 }
 
 /// A state of a [`Builder`] to which it can return.
@@ -181,9 +155,9 @@ impl Mark {
 }
 
 impl<'l> Builder<'l> {
-    pub(super) fn new(limits: &'l Limits, budget: Budget) -> Self {
+    pub(super) fn new(limits: &'l ReadLimits, budget: MemoryBudget) -> Self {
         Self {
-            store: Store::default(),
+            arena: Arena::default(),
             here: NOWHERE,
             path_len: 0,
             limits,
@@ -193,21 +167,21 @@ impl<'l> Builder<'l> {
     }
 
     /// The budget, for what a reader itself needs: its own stack has to fit in as well.
-    pub(super) fn budget(&mut self) -> &mut Budget {
+    pub(super) fn budget(&mut self) -> &mut MemoryBudget {
         &mut self.budget
     }
 
-    pub(super) fn limits(&self) -> &'l Limits {
+    pub(super) fn limits(&self) -> &'l ReadLimits {
         self.limits
     }
 
     /// Goes one step down the path, to what `write` appends to the text.
-    pub(super) fn enter(&mut self, key: Text<'_>, is_index: bool) -> Result<(), Full> {
+    pub(super) fn enter(&mut self, key: Text<'_>, is_index: bool) -> Result<(), Stop> {
         let text = self.append(key)?;
-        let id = narrow(self.store.elements.len());
+        let id = narrow(self.arena.elements.len());
         let len = if is_index { text.len | IS_INDEX } else { text.len };
         let element = Element { before: self.here, text: Span { len, ..text } };
-        self.store.elements.push(element, &mut self.budget)?;
+        self.arena.elements.push(element, &mut self.budget)?;
         self.here = id;
         self.path_len += 1;
         Ok(())
@@ -215,7 +189,7 @@ impl<'l> Builder<'l> {
 
     /// Goes one step up the path again.
     pub(super) fn leave(&mut self) {
-        self.here = self.store.elements.get(self.here as usize).map_or(NOWHERE, |element| element.before);
+        self.here = self.arena.elements.get(self.here as usize).map_or(NOWHERE, |element| element.before);
         self.path_len = self.path_len.saturating_sub(1);
     }
 
@@ -226,31 +200,31 @@ impl<'l> Builder<'l> {
     }
 
     /// A problem at the present path.
-    pub(super) fn problem(&mut self, message: Text<'_>) -> Result<(), Full> {
-        if self.store.entries.len() >= self.limits.problems {
-            return Err(Full);
+    pub(super) fn problem(&mut self, message: Text<'_>) -> Result<(), Stop> {
+        if self.arena.entries.len() >= self.limits.problems {
+            return Err(Stop::Full);
         }
-        self.path_elements_left = self.path_elements_left.checked_sub(self.path_len).ok_or(Full)?;
+        self.path_elements_left = self.path_elements_left.checked_sub(self.path_len).ok_or(Stop::Full)?;
         let message = self.append(message)?;
-        self.store.entries.push(Entry { element: self.here, message }, &mut self.budget)
+        self.arena.entries.push(Entry { element: self.here, message }, &mut self.budget)
     }
 
     /// What else is known of the problem that was stored last.
-    pub(super) fn detail(&mut self, detail: Detail) -> Result<(), Full> {
+    pub(super) fn detail(&mut self, detail: Detail) -> Result<(), Stop> {
         let last = narrow(self.len().saturating_sub(1));
-        self.store.details.push((last, detail), &mut self.budget)
+        self.arena.details.push((last, detail), &mut self.budget)
     }
 
     /// Appends to the text.
-    pub(super) fn append(&mut self, text: Text<'_>) -> Result<Span, Full> {
-        self.budget.room_for_text(&mut self.store.text, text.max_len())?;
-        let start = self.store.text.len();
-        text.decode_into(&mut self.store.text);
-        Ok(Span { start: narrow(start), len: narrow(self.store.text.len() - start) })
+    pub(super) fn append(&mut self, text: Text<'_>) -> Result<Span, Stop> {
+        self.budget.room_for_text(&mut self.arena.text, text.max_len(), MAX_TEXT)?;
+        let start = self.arena.text.len();
+        text.decode_into(&mut self.arena.text);
+        Ok(Span { start: narrow(start), len: narrow(self.arena.text.len() - start) })
     }
 
     /// Appends a text, or as much of it as fits into `max` bytes beside an ellipsis.
-    pub(super) fn append_beginning(&mut self, text: &str, max: usize) -> Result<Span, Full> {
+    pub(super) fn append_beginning(&mut self, text: &str, max: usize) -> Result<Span, Stop> {
         if text.len() <= max {
             return self.append(Text::Plain(text));
         }
@@ -261,14 +235,14 @@ impl<'l> Builder<'l> {
 
     /// How many problems there are.
     pub(super) fn len(&self) -> usize {
-        self.store.len()
+        self.arena.len()
     }
 
     pub(super) fn mark(&self) -> Mark {
         Mark {
-            text: narrow(self.store.text.len()),
-            elements: narrow(self.store.elements.len()),
-            entries: narrow(self.store.entries.len()),
+            text: narrow(self.arena.text.len()),
+            elements: narrow(self.arena.elements.len()),
+            entries: narrow(self.arena.entries.len()),
             here: self.here,
             path_len: self.path_len,
             path_elements_left: self.path_elements_left,
@@ -277,9 +251,9 @@ impl<'l> Builder<'l> {
 
     /// Forgets what was stored since.
     pub(super) fn back_to(&mut self, mark: Mark) {
-        self.store.text.truncate(mark.text as usize);
-        self.store.elements.truncate(mark.elements as usize);
-        self.store.entries.truncate(mark.entries as usize);
+        self.arena.text.truncate(mark.text as usize);
+        self.arena.elements.truncate(mark.elements as usize);
+        self.arena.entries.truncate(mark.entries as usize);
         self.here = mark.here;
         self.path_len = mark.path_len;
         self.path_elements_left = mark.path_elements_left;
@@ -287,7 +261,7 @@ impl<'l> Builder<'l> {
 
     /// Puts problems in another order: `ranges` of them, which together are all from the first of
     /// those problems on.
-    pub(super) fn reorder(&mut self, ranges: impl Iterator<Item = Range<usize>> + Clone) -> Result<(), Full> {
+    pub(super) fn reorder(&mut self, ranges: impl Iterator<Item = Range<usize>> + Clone) -> Result<(), Stop> {
         let first = ranges.clone().map(|range| range.start).min().unwrap_or_default();
         let count = self.len().saturating_sub(first);
         if count == 0 {
@@ -295,80 +269,18 @@ impl<'l> Builder<'l> {
         }
         let mut ordered = Vec::new();
         self.budget.clone().reserve(&mut ordered, count)?;
-        ordered.extend(ranges.flatten().filter_map(|index| self.store.entry(index)));
+        ordered.extend(ranges.flatten().filter_map(|index| self.arena.entry(index)));
         for (at, entry) in ordered.into_iter().enumerate() {
-            if let Some(place) = self.store.entries.get_mut(first + at) {
+            if let Some(place) = self.arena.entries.get_mut(first + at) {
                 *place = entry;
             }
         }
         Ok(())
     }
 
-    pub(super) fn finish(self) -> Store {
-        self.store
+    pub(super) fn finish(self) -> Arena {
+        self.arena
     }
-}
-
-/// How many bytes a reading may still reserve.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Budget(usize);
-
-impl Budget {
-    /// Four times the body, and enough for any small one.
-    pub(super) fn of(body: usize) -> Self {
-        Self(body.saturating_mul(4).saturating_add(SMALL))
-    }
-
-    /// The budget without what is held elsewhere.
-    pub(super) fn less(self, bytes: usize) -> Self {
-        Self(self.0.saturating_sub(bytes))
-    }
-
-    /// For what no peer decides.
-    fn unlimited() -> Self {
-        Self(usize::MAX)
-    }
-
-    /// Makes room for one more. A vector that grows holds everything twice for a moment, and that
-    /// has to fit in as well.
-    pub(super) fn room<T>(&mut self, list: &mut Vec<T>) -> Result<(), Full> {
-        if list.len() < list.capacity() {
-            return Ok(());
-        }
-        let affordable = self.0.saturating_sub(list.capacity() * size_of::<T>()) / size_of::<T>();
-        self.reserve(list, growth(list.capacity()).min(affordable))
-    }
-
-    /// Makes room for so many more, at least one.
-    pub(super) fn reserve<T>(&mut self, list: &mut Vec<T>, more: usize) -> Result<(), Full> {
-        let bytes =
-            more.checked_mul(size_of::<T>()).filter(|bytes| (1..=self.0).contains(bytes)).ok_or(Full)?;
-        self.0 -= bytes;
-        list.reserve_exact(list.capacity() - list.len() + more);
-        Ok(())
-    }
-
-    fn room_for_text(&mut self, text: &mut String, needed: usize) -> Result<(), Full> {
-        let missing = needed.saturating_sub(text.capacity() - text.len());
-        if missing == 0 {
-            return Ok(());
-        }
-        let affordable = self.0.saturating_sub(text.capacity());
-        if missing > affordable || text.len() + needed > MAX_TEXT {
-            return Err(Full);
-        }
-        let more = growth(text.capacity()).max(missing).max(FIRST_TEXT).min(affordable);
-        self.0 -= more;
-        // From the length, as `reserve_exact` counts.
-        text.reserve_exact(text.capacity() - text.len() + more);
-        Ok(())
-    }
-}
-
-/// By a half and not by doubling: doubling would reserve up to twice what is needed, and the
-/// budget counts what is reserved.
-fn growth(capacity: usize) -> usize {
-    (capacity / 2).max(FIRST)
 }
 
 fn append(text: &mut String, piece: &str) -> Span {
@@ -383,6 +295,3 @@ pub(super) fn narrow(count: usize) -> u32 {
 }
 
 const ELLIPSIS: &str = "…";
-const SMALL: usize = 64 << 10;
-const FIRST: usize = 16;
-const FIRST_TEXT: usize = 64;

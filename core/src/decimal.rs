@@ -1,38 +1,21 @@
-//! Decimal digits, eight at a time: the moments of a delivery are most of the work of reading it.
+//! Decimal numbers as peers write them: ASCII digits, and nothing else.
 
-/// The number that these ASCII digits spell; `None` if there are none or others, or if it is beyond 64 bits.
-#[inline]
+/// Parses ASCII digits. `None` if there are none, if there is any other byte, or if the number exceeds 64 bits.
 pub(crate) fn decimal(digits: &[u8]) -> Option<u64> {
-    if digits.is_empty() {
-        return None;
-    }
-    let (head, eights) = digits.as_rchunks::<8>();
-    let mut number = 0_u64;
-    for digit in head {
-        number = number * 10 + u64::from(digit.is_ascii_digit().then(|| digit - b'0')?);
-    }
-    for digits in eights {
-        number = number.checked_mul(100_000_000)?.checked_add(eight(*digits)?)?;
-    }
-    Some(number)
+    fold(digits, |number, digit| number.checked_mul(10)?.checked_add(digit))
 }
 
-/// Pairs, then pairs of pairs, then pairs of those: three multiplications instead of eight in a row.
-#[inline]
-fn eight(digits: [u8; 8]) -> Option<u64> {
-    let digits = u64::from_le_bytes(digits);
-    // What has the same upper half as a digit, and still has it when six more is added, is one.
-    let upper = |digits: u64| digits & (EACH * 0xF0);
-    if upper(digits) != EACH * 0x30 || upper(digits.wrapping_add(EACH * 6)) != EACH * 0x30 {
-        return None;
-    }
-    let ones = digits & (EACH * 0x0F);
-    let pairs = (ones * 10 + (ones >> 8)) & 0x00FF_00FF_00FF_00FF;
-    let fours = (pairs * 100 + (pairs >> 16)) & 0x0000_FFFF_0000_FFFF;
-    Some((fours * 10_000 + (fours >> 32)) & 0xFFFF_FFFF)
+/// Parses ASCII digits like [`decimal`], but returns [`u64::MAX`] for a number that exceeds 64 bits.
+pub(crate) fn saturating_decimal(digits: &[u8]) -> Option<u64> {
+    fold(digits, |number, digit| Some(number.saturating_mul(10).saturating_add(digit)))
 }
 
-const EACH: u64 = 0x0101_0101_0101_0101;
+fn fold(digits: &[u8], append: impl Fn(u64, u64) -> Option<u64>) -> Option<u64> {
+    let digits = Some(digits).filter(|digits| !digits.is_empty())?;
+    digits
+        .iter()
+        .try_fold(0, |number, byte| byte.is_ascii_digit().then(|| append(number, u64::from(byte - b'0')))?)
+}
 
 #[cfg(test)]
 mod tests {
@@ -63,8 +46,9 @@ mod tests {
             [&b"18446744073709551616"[..], b"99999999999999999999", b"100000000000000000000", &[b'9'; 5000]]
         {
             assert_eq!(decimal(beyond), None);
+            assert_eq!(saturating_decimal(beyond), Some(u64::MAX));
         }
-        assert_eq!(decimal(b""), None);
+        assert_eq!((decimal(b""), saturating_decimal(b"")), (None, None));
     }
 
     proptest! {
