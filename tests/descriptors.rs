@@ -61,8 +61,7 @@ fn limit(command: &str) -> String {
 fn stand(transport: &str) {
     // Nobody is ever too slow, so nothing but the need for descriptors cuts a stranger off.
     let standing = Standing::both(|settings| {
-        (settings.head_timeout, settings.body_timeout) =
-            (Duration::from_secs(3600), Duration::from_secs(3600));
+        settings.delivery_timeout = Duration::from_secs(3600);
     });
     let standing = standing.into_iter().find(|standing| standing.name == transport).unwrap();
     println!("{}", standing.address);

@@ -6,12 +6,14 @@
 #[doc = include_str!("../../README.md")]
 struct Readme;
 
+mod certificate;
 mod display;
 mod mounted;
 mod options;
 mod stage;
 
 pub use self::{
+    certificate::Certificate,
     display::{Display, print_table},
     mounted::{endpoint, show},
     options::{Options, UsageError, parse},

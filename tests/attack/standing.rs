@@ -13,7 +13,7 @@ use abyssale_core::{
     SigningSecret, Timestamp,
     webhook::{CallbackEndpoint, Delivery, Event, Reply, Verifier, sign},
 };
-use abyssale_host::server::ListenerSettings;
+use abyssale_host::ListenerSettings;
 use tokio::runtime::{self, Runtime};
 
 /// How often each export's event was handed to the handler.
@@ -108,7 +108,7 @@ fn ask(address: SocketAddr, bytes: &[u8]) -> io::Result<u16> {
     talk(address, bytes)?.first().copied().ok_or_else(|| io::ErrorKind::UnexpectedEof.into())
 }
 
-fn talk(address: SocketAddr, bytes: &[u8]) -> io::Result<Vec<u16>> {
+pub(crate) fn talk(address: SocketAddr, bytes: &[u8]) -> io::Result<Vec<u16>> {
     let mut stream = connect(address)?;
     stream.write_all(bytes)?;
     stream.shutdown(std::net::Shutdown::Write)?;
@@ -155,7 +155,7 @@ pub(crate) fn request(body: &str, signature: &str, keep: bool) -> Vec<u8> {
     .into_bytes()
 }
 
-fn endpoint() -> CallbackEndpoint {
+pub(crate) fn endpoint() -> CallbackEndpoint {
     CallbackEndpoint::new(Verifier::new([SigningSecret::new(SECRET).unwrap()])).path(PATH).token(None)
 }
 

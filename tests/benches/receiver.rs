@@ -21,7 +21,6 @@ use abyssale_core::{
     SigningSecret, Timestamp,
     webhook::{CallbackEndpoint, Reply, SIGNATURE_HEADER, Verifier, sign},
 };
-use abyssale_host::server::ListenerSettings;
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, Full};
 use hyper::{Request, Response, body::Incoming, server::conn::http1, service::service_fn};
@@ -174,7 +173,7 @@ fn serve(name: &str) {
     let acknowledge = |_, _| Reply::Acknowledged;
     if name == SERVERS[3] {
         let receiver = abyssale_blocking::Receiver::new(endpoint, acknowledge);
-        let listener = receiver.listen_with("127.0.0.1:0", &settings()).unwrap();
+        let listener = receiver.listen("127.0.0.1:0").unwrap();
         println!("http://{}", listener.local_addr());
         loop {
             thread::park();
@@ -184,7 +183,7 @@ fn serve(name: &str) {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     runtime.block_on(async {
         if name == SERVERS[2] {
-            let listener = receiver.listen_with("127.0.0.1:0", &settings()).await.unwrap();
+            let listener = receiver.listen("127.0.0.1:0").await.unwrap();
             println!("http://{}", listener.local_addr());
             return std::future::pending().await;
         }
@@ -212,12 +211,4 @@ fn serve(name: &str) {
 async fn bare(request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Infallible> {
     let _body = request.into_body().collect().await;
     Ok(Response::new(Full::default()))
-}
-
-/// One address sends everything here, and for as long as it likes.
-fn settings() -> ListenerSettings {
-    let mut settings = ListenerSettings::default();
-    settings.connections_per_address = settings.connections;
-    settings.requests_per_connection = u32::MAX;
-    settings
 }

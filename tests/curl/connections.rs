@@ -1,11 +1,9 @@
 //! What becomes of a connection: which body is not even sent, which connection serves a second delivery, and which one
 //! is ended.
 
-use abyssale_core::webhook::MAX_DELIVERY;
-
 use crate::{
     command::Curl,
-    deliveries::EVENT,
+    deliveries::{EVENT, LIMIT},
     listeners::{PATH, SECRET, Standing, signature},
 };
 
@@ -14,7 +12,7 @@ const CLAIM: &str = "X-Abyssale-Signature: t=1,v1=2";
 
 /// A client that asks first, as curl does by itself with a body of this size, is spared sending it.
 pub(crate) fn refused_before_sent(curl: &Curl) {
-    let body = vec![b' '; MAX_DELIVERY + 1];
+    let body = vec![b' '; LIMIT + 1];
     for standing in Standing::both() {
         let url = format!("{}{PATH}", standing.url);
         let options = ["-H", "Expect: 100-continue", "-H", CLAIM, "--data-binary", "@-"];
@@ -37,7 +35,7 @@ pub(crate) fn refused_before_sent(curl: &Curl) {
 pub(crate) fn refused_while_sent(curl: &Curl) {
     for standing in Standing::both() {
         let url = format!("{}{PATH}", standing.url);
-        for size in [MAX_DELIVERY + 1, 2 * MAX_DELIVERY, 4 * MAX_DELIVERY] {
+        for size in [LIMIT + 1, 2 * LIMIT, 4 * LIMIT] {
             for framing in ["Transfer-Encoding:", "Transfer-Encoding: chunked"] {
                 let options = ["-H", "Expect:", "-H", CLAIM, "-H", framing, "--data-binary", "@-"];
                 for _ in 0..5 {

@@ -55,10 +55,11 @@ pub use abyssale_core as core;
 pub use abyssale_core::{Store, StoreError, exports::Limits};
 #[cfg(feature = "store")]
 pub use abyssale_host::FileStore;
-pub use abyssale_host::server::{ListenerSettings, TlsFiles};
 #[cfg(feature = "unpack")]
 pub use abyssale_host::unpack;
-pub use abyssale_host::{Counts, Error, Handler, InvalidSetting, MemoryStore, Observer, Progress};
+pub use abyssale_host::{
+    Counts, Error, Handler, InvalidSetting, ListenerSettings, MemoryStore, Observer, Progress,
+};
 
 /// The README's example, compiled.
 #[cfg(doctest)]

@@ -1,36 +1,41 @@
-//! A small HTTP/1.1 server for deliveries: the socket and the tasks around the [`Conversation`] that both transports
-//! share.
+//! A listener for deliveries: hyper's HTTP/1.1 server around the receiver, with a bound on connections and on time.
 
 use std::{
-    future::{Future as _, poll_fn},
+    convert::Infallible,
     io,
     net::SocketAddr,
-    pin::pin,
+    pin::{Pin, pin},
     sync::Arc,
-    task::Poll,
-    time::{Duration, Instant},
+    task::{Context, Poll, ready},
+    time::Duration,
 };
 
-use abyssale_core::http1::Head;
+use abyssale_core::webhook::Reply;
 use abyssale_host::{
-    Error,
-    server::{Conversation, ListenerSettings, Memory, Phase, Place, Places, Step, Tls},
+    Error, ListenerSettings,
+    connections::{Activity, Connection, Connections, Phase, Room, later},
 };
+use http::{HeaderValue, Request, header};
+use hyper::{body::Incoming, server::conn::http1, service::service_fn};
+use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::{
-    io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _},
+    io::{AsyncRead, AsyncReadExt as _, AsyncWrite, ReadBuf},
     net::{TcpListener, TcpStream},
     sync::{Notify, watch},
     task::{JoinHandle, JoinSet},
-    time::{sleep, sleep_until, timeout, timeout_at},
+    time::{Instant, sleep, sleep_until, timeout},
 };
 use tokio_rustls::TlsAcceptor;
 
-use crate::{Receiver, tls::provider};
+use crate::{
+    Receiver,
+    service::{answer, respond},
+};
 
 /// Listens for deliveries until it is shut down or dropped.
 ///
-/// Dropping it stops accepting at once; the requests that have begun are answered in the background, for which the
-/// runtime has to live on. [`shutdown`](Self::shutdown) waits for them.
+/// Dropping it stops accepting at once; the requests that have begun are answered in the background, for as long as the
+/// runtime lives. [`shutdown`](Self::shutdown) waits for them.
 #[derive(Debug)]
 pub struct Listener {
     address: SocketAddr,
@@ -46,32 +51,26 @@ impl Listener {
         settings: &ListenerSettings,
     ) -> Result<Self, Error> {
         let address = listener.local_addr().map_err(|source| Error::listen("the socket", source))?;
-        let tls = settings
-            .tls
-            .clone()
-            .map(|files| Tls::open(files, provider(), receiver.counters()))
-            .transpose()?;
         let (stop, stopping) = watch::channel(());
-        let places = Places::new(settings, receiver.counters());
-        let memory = Memory::new(settings);
         let settings = Arc::new(settings.clone());
-        let tls = tls.map(|tls| TlsAcceptor::from(tls.config()));
-        let task =
-            tokio::spawn(accept(listener, places, Server { receiver, settings, memory, tls, stopping }));
+        let connections = Connections::new(&settings, Arc::clone(receiver.deliveries().counters()));
+        let tls = settings.tls.clone().map(TlsAcceptor::from);
+        let server = Server { receiver, settings, tls, stopping };
+        let task = tokio::spawn(accept(listener, connections, server));
         Ok(Self { address, stop, task })
     }
 
-    /// Where it listens; tells the port if it was told to take any.
+    /// Returns the address it listens on, with the port that the system chose.
     pub fn local_addr(&self) -> SocketAddr {
         self.address
     }
 
-    /// Accepts no more, answers every request that has begun, and waits for that: as long as the settings allow.
-    /// Connections between two requests are closed.
+    /// Stops accepting, answers every request that has begun, and waits for that as long as the settings allow. Closes
+    /// connections between two requests.
     pub async fn shutdown(self) {
         let Self { stop, task, .. } = self;
         drop(stop);
-        // It fails only where the runtime itself is ending.
+        // It fails only when the runtime itself ends.
         let _ended = task.await;
     }
 }
@@ -81,156 +80,221 @@ impl Listener {
 struct Server {
     receiver: Receiver,
     settings: Arc<ListenerSettings>,
-    memory: Arc<Memory>,
     tls: Option<TlsAcceptor>,
     /// Closed when the listener shuts down.
     stopping: watch::Receiver<()>,
 }
 
-async fn accept(listener: TcpListener, places: Arc<Places>, server: Server) {
-    // Ends what is left in it when it is dropped.
-    let mut connections = JoinSet::new();
+async fn accept(listener: TcpListener, connections: Arc<Connections>, server: Server) {
+    // Aborts what is left in it when it is dropped.
+    let mut tasks = JoinSet::new();
     let mut stopping = server.stopping.clone();
     let mut stopped = pin!(stopping.changed());
-    let take_in = |connections: &mut JoinSet<()>, stream: TcpStream, from: SocketAddr| {
-        let spared = Arc::new(Notify::new());
-        let spare = Arc::clone(&spared);
-        // What does not fit is closed without an answer; a genuine delivery comes again.
-        let Some(place) = places.take(from.ip(), move |_| spare.notify_one()) else { return };
-        while connections.try_join_next().is_some() {}
-        let server = server.clone();
-        connections.spawn(async move {
-            // The other end has gone, or was too slow; there is nobody to tell.
-            let _gone = serve(server, stream, place, &spared).await;
-        });
-    };
     loop {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
             _ = &mut stopped => break,
         };
         match accepted {
-            Ok((stream, from)) => take_in(&mut connections, stream, from),
-            Err(error) => sleep(places.not_accepted(&error)).await,
+            Ok((stream, from)) => open(stream, from, &mut tasks, &connections, &server).await,
+            Err(error) => sleep(connections.not_accepted(&error)).await,
         }
     }
-    // For the other end, those that are waiting here have been accepted. The runtime may not have told of them yet, so the
-    // socket itself is asked.
-    if let Ok(listener) = listener.into_std() {
-        for _ in 0..server.settings.connections {
-            let Ok((stream, from)) = listener.accept() else { break };
-            if let Ok(stream) = stream.set_nonblocking(true).and_then(|()| TcpStream::from_std(stream)) {
-                take_in(&mut connections, stream, from);
+    let rest = async {
+        // Their peers count the connections that wait here as open. The runtime may not know of them yet, so ask the socket.
+        if let Ok(listener) = listener.into_std() {
+            for _ in 0..server.settings.connections {
+                let Ok((stream, from)) = listener.accept() else { break };
+                if let Ok(stream) = stream.set_nonblocking(true).and_then(|()| TcpStream::from_std(stream)) {
+                    open(stream, from, &mut tasks, &connections, &server).await;
+                }
+            }
+        }
+        while tasks.join_next().await.is_some() {}
+    };
+    // What has not ended by then is cut off; the service delivers it again.
+    let _ended = timeout(server.settings.shutdown_timeout, rest).await;
+}
+
+/// Serves a connection in a task of its own, once there is room for it.
+async fn open(
+    stream: TcpStream,
+    from: SocketAddr,
+    tasks: &mut JoinSet<()>,
+    connections: &Arc<Connections>,
+    server: &Server,
+) {
+    loop {
+        while tasks.try_join_next().is_some() {}
+        match connections.room(from.ip()) {
+            Room::Yes => break,
+            Room::No => return,
+            Room::After(wait) => {
+                // Either of them may be the first.
+                let _ended = timeout(wait, tasks.join_next()).await;
             }
         }
     }
-    let to_their_end = async { while connections.join_next().await.is_some() {} };
-    // What has not come to its end by then is cut off, and comes again.
-    let _ended = timeout(server.settings.shutdown_timeout, to_their_end).await;
+    let cut_off = Arc::new(Notify::new());
+    let cut = Arc::clone(&cut_off);
+    let connection = connections.open(from.ip(), move |_| cut.notify_one());
+    let server = server.clone();
+    tasks.spawn(async move {
+        let serving = serve(&server, stream, &connection);
+        tokio::select! {
+            // The peer has gone, or was too slow; there is nobody to tell.
+            _gone = serving => {}
+            () = cut_off.notified() => {}
+        }
+    });
 }
 
-async fn serve(server: Server, stream: TcpStream, place: Place, spared: &Notify) -> io::Result<()> {
-    let begun = Instant::now();
-    // Without it, a small answer may wait for an acknowledgement; a socket that refuses is about to fail anyway.
+async fn serve(server: &Server, stream: TcpStream, connection: &Connection) -> io::Result<()> {
+    // Without this a small answer may wait for an acknowledgement.
     stream.set_nodelay(true)?;
-    let Some(tls) = server.tls.clone() else { return converse(server, stream, place, spared, begun).await };
+    let activity = connection.activity();
+    let Some(tls) = &server.tls else { return converse(server, stream, activity).await };
     let mut stopping = server.stopping.clone();
-    let shaken = tokio::select! {
+    tokio::select! {
         biased;
-        shaken = timeout(server.settings.head_timeout, tls.accept(stream)) => shaken,
-        () = spared.notified() => return Ok(()),
-        _ = stopping.changed() => return Ok(()),
-    };
-    converse(server, shaken??, place, spared, begun).await
+        shaken = timeout(server.settings.delivery_timeout, tls.accept(stream)) => {
+            converse(server, shaken??, activity).await
+        }
+        _ = stopping.changed() => Ok(()),
+    }
 }
 
 async fn converse<S: AsyncRead + AsyncWrite + Unpin>(
-    server: Server,
-    mut stream: S,
-    mut place: Place,
-    spared: &Notify,
-    begun: Instant,
+    server: &Server,
+    stream: S,
+    activity: &Arc<Activity>,
 ) -> io::Result<()> {
-    let Server { receiver, settings, memory, stopping, .. } = server;
-    let mut conversation = Conversation::new(settings, receiver.counters(), memory, begun);
-    let mut buffer = vec![0; READ];
-    // What may end a wait is waited for once and for all: each new wait would have to be entered and struck off a list.
-    let mut spared = pin!(spared.notified());
-    let mut listening = stopping.clone();
-    // Nothing is ever sent, so what changes is that the sender is gone.
-    let mut stopped = pin!(listening.changed());
-    let mut timer = pin!(sleep_until(begun.into()));
-    // When the timer will go off. It may do so early: setting it anew for each request costs more than that.
-    let mut set = None::<Instant>;
-    let mut now = begun;
-    let mut shutting_down = false;
-    let admit = |head: &Head| receiver.admit(head.method(), head.target(), head);
-    loop {
-        let step = conversation.next(now, admit);
-        place.enter(conversation.phase(), now);
-        match step {
-            // What has come is read before anything else is looked at.
-            Step::Read { until } => {
-                if set.is_none_or(|set| until < set) {
-                    timer.as_mut().reset(until.into());
-                    set = Some(until);
-                }
-                tokio::select! {
-                    biased;
-                    read = stream.read(&mut buffer) => match read {
-                        Ok(0) => conversation.ended(),
-                        Ok(count) => conversation.received(buffer.get(..count).unwrap_or_default()),
-                        // TLS that ends without saying so: what it has said is framed, so nothing can be cut off unseen.
-                        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => conversation.ended(),
-                        Err(error) => return Err(error),
-                    },
-                    () = &mut spared => return Ok(()),
-                    _ = &mut stopped, if !shutting_down => {
-                        shutting_down = true;
-                        // A request may be here, of which the runtime has not told yet.
-                        if conversation.phase() == Phase::Silent
-                            && let Ok(read) = timeout(LAST_WORDS, stream.read(&mut buffer)).await
-                        {
-                            conversation.received(buffer.get(..read?).unwrap_or_default());
-                        }
-                        conversation.shut_down();
-                    }
-                    () = &mut timer => set = None,
-                }
-                now = Instant::now();
-            }
-            Step::Handle(request) => {
-                let head = &request.head;
-                let reply = receiver.receive(head.method(), head.target(), head, &request.body).await;
-                if stopping.has_changed().is_err() {
-                    conversation.shut_down();
-                }
-                now = Instant::now();
-                conversation.answer(now, &reply);
-            }
-            Step::Write { bytes, until } => {
-                let mut written = pin!(async {
-                    stream.write_all(&bytes).await?;
-                    stream.flush().await
-                });
-                // An answer fits into the socket's buffer, unless the other end reads none.
-                match poll_fn(|context| Poll::Ready(written.as_mut().poll(context))).await {
-                    Poll::Ready(done) => done?,
-                    Poll::Pending => timeout_at(until.into(), written).await??,
-                }
-                now = Instant::now();
-            }
-            Step::Finish => stream.shutdown().await?,
-            Step::Close => return Ok(()),
+    let settings = &*server.settings;
+    let counters = server.receiver.deliveries().counters();
+    let mut stream = Watched { stream, activity: Arc::clone(activity) };
+    let service = service_fn(async |request: Request<Incoming>| {
+        let deadline = later(activity.since(), settings.delivery_timeout).into();
+        // Servers read chunks in more than one way, so nothing may follow them.
+        let is_chunked = request.headers().contains_key(header::TRANSFER_ENCODING);
+        let reply = respond(&server.receiver, request, deadline, || activity.handling()).await;
+        activity.answered();
+        let mut response = answer(&reply);
+        if is_chunked || reply != Reply::Acknowledged {
+            response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
         }
+        Ok::<_, Infallible>(response)
+    });
+    let mut http = http1::Builder::new();
+    http.timer(TokioTimer::new())
+        // The deadlines below count from the first byte of a request, or from the last answer.
+        .header_read_timeout(None)
+        .auto_date_header(false)
+        // A peer that has sent its request may close its half, and still wants the answer.
+        .half_close(true)
+        .max_headers(HEAD_FIELDS)
+        .max_buf_size(settings.head_bytes.max(SMALLEST_BUFFER));
+    let mut connection = pin!(http.serve_connection(TokioIo::new(&mut stream), service));
+    let mut stopping = server.stopping.clone();
+    let mut stopped = pin!(stopping.changed());
+    let mut shutting_down = false;
+    let mut timer = pin!(sleep_until(Instant::now()));
+    let ended = loop {
+        tokio::select! {
+            biased;
+            ended = connection.as_mut() => break ended,
+            _ = &mut stopped, if !shutting_down => {
+                shutting_down = true;
+                // A request may be here that the runtime has not told of yet.
+                if let Ok(ended) = timeout(LAST_BYTES, connection.as_mut()).await {
+                    break ended;
+                }
+                connection.as_mut().graceful_shutdown();
+            }
+            () = &mut timer => {
+                let now = Instant::now();
+                let deadline = activity.deadline(settings).map(Instant::from_std);
+                if deadline.is_some_and(|deadline| deadline <= now) {
+                    if activity.phase() == Phase::Receiving {
+                        counters.reply(&Reply::TooSlow);
+                    }
+                    return Ok(());
+                }
+                // A new phase may have an earlier deadline.
+                timer.as_mut().reset(deadline.unwrap_or(now + TICK).min(now + TICK));
+            }
+        }
+    };
+    if let Err(error) = ended {
+        if error.is_parse() {
+            counters.bad_request(if error.is_parse_too_large() { 431 } else { 400 });
+        } else if error.is_incomplete_message() && activity.phase() == Phase::Receiving {
+            counters.reply(&Reply::TooSlow);
+        }
+    }
+    // Closing while bytes arrive would reset the connection before the peer has read the answer.
+    let _late = timeout(LINGER, discard(&mut stream.stream)).await;
+    Ok(())
+}
+
+/// Reads to the end, or as much as a peer may still be sending.
+async fn discard(stream: &mut (impl AsyncRead + Unpin)) -> io::Result<()> {
+    let mut buffer = vec![0; SMALLEST_BUFFER];
+    let mut left = LINGER_BYTES;
+    while left > 0 {
+        match stream.read(&mut buffer).await? {
+            0 => break,
+            count => left = left.saturating_sub(count),
+        }
+    }
+    Ok(())
+}
+
+/// A stream that tells when bytes arrive.
+struct Watched<S> {
+    stream: S,
+    activity: Arc<Activity>,
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for Watched<S> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let before = buffer.filled().len();
+        let read = ready!(Pin::new(&mut self.stream).poll_read(cx, buffer));
+        if buffer.filled().len() > before {
+            self.activity.received();
+        }
+        Poll::Ready(read)
     }
 }
 
-/// How much is read at a time.
-const READ: usize = 8 << 10;
-/// How long who has said nothing may take to do so when the listener shuts down.
-const LAST_WORDS: Duration = Duration::from_millis(50);
+impl<S: AsyncWrite + Unpin> AsyncWrite for Watched<S> {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(cx, bytes)
+    }
 
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}
+
+/// The most fields of a head.
+const HEAD_FIELDS: usize = 128;
+/// The smallest buffer that hyper takes.
+const SMALLEST_BUFFER: usize = 8 << 10;
+/// How often a connection looks at its deadline.
+const TICK: Duration = Duration::from_secs(1);
+/// How long a connection may take to tell of bytes that arrived before the shutdown.
+const LAST_BYTES: Duration = Duration::from_millis(50);
+/// How long, and how much of, what is still being sent is read and discarded.
+const LINGER: Duration = Duration::from_secs(1);
+const LINGER_BYTES: usize = 16 << 20;
 #[cfg(test)]
 mod tests {
     use std::{

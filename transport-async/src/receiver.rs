@@ -1,18 +1,20 @@
 //! Answering deliveries: for a server of the user's own, and for our own listener.
 
-use std::{
-    fmt, io,
-    net::TcpListener,
-    sync::{Arc, PoisonError, RwLock, RwLockReadGuard},
-};
+use std::{io, net::TcpListener, sync::Arc};
 
 use abyssale_core::{
     SigningSecret,
     http::Headers,
-    webhook::{CallbackEndpoint, Reply},
+    webhook::{Admitted, CallbackEndpoint, Reply},
 };
-use abyssale_host::{Answer, Clock, Counters, Counts, Error, Handler, server::ListenerSettings, trace};
-use tokio::sync::oneshot;
+use abyssale_host::{
+    Answer, Counts, DELIVERY_TIMEOUT, Deliveries, Error, Handler, ListenerSettings,
+    connections::lengthen_backlog,
+};
+use tokio::{
+    sync::oneshot,
+    time::{Instant, timeout_at},
+};
 
 use crate::{Listener, ReceiverService};
 
@@ -35,32 +37,23 @@ use crate::{Listener, ReceiverService};
 /// # runtime.block_on(answer(receiver, method, target, headers, body));
 /// # Ok::<(), std::io::Error>(())
 /// ```
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub struct Receiver {
-    endpoint: Arc<RwLock<CallbackEndpoint>>,
-    handler: Arc<dyn Handler>,
-    clock: Clock,
-    counters: Arc<Counters>,
+    deliveries: Arc<Deliveries>,
 }
 
 impl Receiver {
     /// A receiver that gives each genuine delivery to `handler`.
     pub fn new(endpoint: CallbackEndpoint, handler: impl Handler) -> Self {
-        Self {
-            endpoint: Arc::new(RwLock::new(endpoint)),
-            handler: Arc::new(handler),
-            clock: Clock::new(),
-            counters: Arc::default(),
-        }
+        Self { deliveries: Arc::new(Deliveries::new(endpoint, handler)) }
     }
 
-    /// Takes a whole request, and returns what to answer, which may take until a store has saved it.
+    /// Takes a whole request, and returns the answer within 12 s: once the event is saved.
     ///
-    /// `target` is its path and query as they came. A body of more than
-    /// [`MAX_DELIVERY`](abyssale_core::webhook::MAX_DELIVERY) bytes is refused, so there is no need to
-    /// read more of it than one byte beyond.
+    /// `target` is its path and query as they came. A body past the endpoint's
+    /// [limit](CallbackEndpoint::body_limit) is refused, so read at most one byte more of it.
     ///
-    /// The delivery is taken when this is called. Dropping the future leaves it unanswered, and so it comes again.
+    /// The delivery is taken when this is called. Dropping the future leaves it unanswered, and the service delivers again.
     pub fn receive(
         &self,
         method: &str,
@@ -68,59 +61,51 @@ impl Receiver {
         headers: &dyn Headers,
         body: &[u8],
     ) -> impl Future<Output = Reply> + Send + use<> {
-        let (sender, reply) = oneshot::channel();
-        let answer: Answer = Box::new(move |reply| {
-            // Nobody waits any more.
-            let _dropped = sender.send(reply);
-        });
-        let traced = trace::Delivery::begin(headers);
-        traced.span().in_scope(|| {
-            // Bound to a name so that the lock is given back before the handler has its turn.
-            let received = self.endpoint().receive(Clock::wall(), method, target, headers, body);
-            match received {
-                Ok(delivery) => {
-                    traced.genuine(&delivery);
-                    self.handler.handle_later(self.clock.now(), delivery, answer);
-                }
-                Err(reply) => answer(reply),
-            }
-        });
-        let counters = self.counters();
+        let admitted = self.deliveries.admit(method, target, headers);
+        let taken =
+            admitted.map(|admitted| self.take(&admitted, headers, body, Instant::now() + DELIVERY_TIMEOUT));
         async move {
-            let reply = reply.await.unwrap_or(Reply::Unavailable);
-            traced.span().in_scope(|| counters.reply(&reply));
-            traced.end(&reply);
-            reply
+            match taken {
+                Ok(reply) => reply.await,
+                Err(reply) => reply,
+            }
         }
     }
 
-    /// Whether a request's body is worth reading, by its head alone; else what to answer.
-    pub fn admit(&self, method: &str, target: &str, headers: &dyn Headers) -> Result<(), Reply> {
-        let admitted = self.endpoint().admit(method, target, headers);
-        admitted.map(drop).inspect_err(|reply| {
-            trace::Delivery::begin(headers).span().in_scope(|| self.counters.reply(reply));
-        })
+    pub(crate) fn take(
+        &self,
+        admitted: &Admitted,
+        headers: &dyn Headers,
+        body: &[u8],
+        deadline: Instant,
+    ) -> impl Future<Output = Reply> + Send + use<> {
+        let (sender, reply) = oneshot::channel();
+        let answer: Answer = Box::new(move |reply| {
+            // The request may have been given up meanwhile.
+            let _dropped = sender.send(reply);
+        });
+        let taken = self.deliveries.take(admitted, headers, body, answer);
+        async move {
+            let reply = timeout_at(deadline, reply).await.ok().and_then(Result::ok);
+            taken.answered(reply.unwrap_or(Reply::Unavailable))
+        }
     }
 
-    /// Takes these signing secrets instead of the former, here, in every clone and in every listener.
+    /// Replaces the signing secrets: here, in every clone, and in every listener.
     ///
     /// A rotation that loses no delivery: rotate, take the new secret, and revoke the old one when it suits. Deliveries are
     /// signed with both in between.
     pub fn set_signing_secrets(&self, secrets: impl IntoIterator<Item = SigningSecret>) {
-        self.endpoint.write().unwrap_or_else(PoisonError::into_inner).set_secrets(secrets);
+        self.deliveries.set_signing_secrets(secrets);
     }
 
-    /// What has come of the requests so far, here and in every clone.
+    /// Returns what the requests so far were answered, here and in every clone.
     pub fn counts(&self) -> Counts {
-        self.counters.read()
+        self.deliveries.counters().read()
     }
 
-    fn endpoint(&self) -> RwLockReadGuard<'_, CallbackEndpoint> {
-        self.endpoint.read().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    pub(crate) fn counters(&self) -> Arc<Counters> {
-        Arc::clone(&self.counters)
+    pub(crate) fn deliveries(&self) -> &Deliveries {
+        &self.deliveries
     }
 
     /// The same as a tower service, with a limit and a time-out on the body.
@@ -140,9 +125,11 @@ impl Receiver {
         settings: &ListenerSettings,
     ) -> Result<Listener, Error> {
         let address = address.as_ref();
+        let failed = |source| Error::listen(address, source);
         let socket =
-            tokio::net::TcpListener::bind(address).await.map_err(|source| Error::listen(address, source))?;
-        Listener::start(socket, self.clone(), settings)
+            tokio::net::TcpListener::bind(address).await.map_err(failed)?.into_std().map_err(failed)?;
+        lengthen_backlog(&socket).map_err(failed)?;
+        self.listen_on_with(socket, settings)
     }
 
     /// Listens on a socket that is bound already. Call it within a tokio runtime.
@@ -163,11 +150,5 @@ impl Receiver {
         socket.set_nonblocking(true).map_err(failed)?;
         let socket = tokio::net::TcpListener::from_std(socket).map_err(failed)?;
         Listener::start(socket, self.clone(), settings)
-    }
-}
-
-impl fmt::Debug for Receiver {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Receiver").field("endpoint", &*self.endpoint()).finish_non_exhaustive()
     }
 }

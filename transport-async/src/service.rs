@@ -1,16 +1,16 @@
-//! The receiver as a tower service, for axum, hyper and whatever else speaks tower.
+//! The receiver as a tower service, for axum, hyper and any other server that speaks tower. The listener uses it too.
 
 use std::{
     convert::Infallible,
     future::Future,
-    pin::Pin,
+    pin::{Pin, pin},
     task::{Context, Poll},
-    time::Duration,
 };
 
-use abyssale_core::webhook::{MAX_DELIVERY, Reply};
+use abyssale_core::webhook::Reply;
+use abyssale_host::DELIVERY_TIMEOUT;
 use bytes::{Buf as _, Bytes};
-use http::{HeaderValue, Request, Response, header};
+use http::{HeaderValue, Request, Response, StatusCode, header};
 use http_body::Body;
 use http_body_util::{BodyExt as _, Full};
 use tokio::time::{Instant, timeout_at};
@@ -18,7 +18,7 @@ use tower_service::Service;
 
 use crate::Receiver;
 
-/// Answers deliveries as a [`tower_service::Service`].
+/// Answers deliveries as a [`tower_service::Service`], each within 12 s.
 ///
 /// In axum: `Router::new().route_service("/abyssale/{token}", exporter.service())`.
 #[derive(Clone, Debug)]
@@ -48,38 +48,48 @@ where
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
         let receiver = self.receiver.clone();
-        Box::pin(async move { Ok(answer(receive(&receiver, request).await.status())) })
+        Box::pin(async move {
+            let reply = respond(&receiver, request, Instant::now() + DELIVERY_TIMEOUT, || {}).await;
+            Ok(answer(&reply))
+        })
     }
 }
 
-/// An answer that is nothing but a status.
-fn answer(status: u16) -> Response<Full<Bytes>> {
+/// Answers a request until the deadline. `arrived` is called once its body is here.
+pub(crate) async fn respond<B: Body>(
+    receiver: &Receiver,
+    request: Request<B>,
+    deadline: Instant,
+    arrived: impl FnOnce(),
+) -> Reply {
+    let (parts, body) = request.into_parts();
+    let target = parts.uri.path_and_query().map_or("/", |target| target.as_str());
+    let admitted = match receiver.deliveries().admit(parts.method.as_str(), target, &parts.headers) {
+        Ok(admitted) => admitted,
+        Err(reply) => return reply,
+    };
+    match read_body(body, admitted.body_limit(), deadline).await {
+        Ok(body) => {
+            arrived();
+            receiver.take(&admitted, &parts.headers, &body, deadline).await
+        }
+        Err(reply) => receiver.deliveries().not_taken(reply),
+    }
+}
+
+/// An answer with a status and nothing else.
+pub(crate) fn answer(reply: &Reply) -> Response<Full<Bytes>> {
     let mut response = Response::new(Full::default());
     *response.status_mut() =
-        http::StatusCode::from_u16(status).unwrap_or(http::StatusCode::INTERNAL_SERVER_ERROR);
-    if status == 405 {
+        StatusCode::from_u16(reply.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    if *reply == Reply::MethodNotAllowed {
         response.headers_mut().insert(header::ALLOW, HeaderValue::from_static("POST"));
     }
     response
 }
 
-async fn receive<B: Body>(receiver: &Receiver, request: Request<B>) -> Reply {
-    let (parts, body) = request.into_parts();
-    let target = parts.uri.path_and_query().map_or("/", |target| target.as_str());
-    if let Err(reply) = receiver.admit(parts.method.as_str(), target, &parts.headers) {
-        return reply;
-    }
-    match read_body(body, Instant::now() + BODY).await {
-        Ok(body) => receiver.receive(parts.method.as_str(), target, &parts.headers, &body).await,
-        Err(reply) => {
-            receiver.counters().reply(&reply);
-            reply
-        }
-    }
-}
-
-async fn read_body<B: Body>(body: B, deadline: Instant) -> Result<Vec<u8>, Reply> {
-    let mut body = std::pin::pin!(body);
+async fn read_body<B: Body>(body: B, limit: usize, deadline: Instant) -> Result<Vec<u8>, Reply> {
+    let mut body = pin!(body);
     let mut bytes = Vec::new();
     loop {
         let mut piece = match timeout_at(deadline, body.frame()).await {
@@ -88,10 +98,10 @@ async fn read_body<B: Body>(body: B, deadline: Instant) -> Result<Vec<u8>, Reply
                 Err(_trailers) => continue,
             },
             Ok(None) => return Ok(bytes),
-            // It broke off, or took too long: either way it did not come to its end.
+            // It broke off, or took too long: either way it did not arrive whole.
             Ok(Some(Err(_))) | Err(_) => return Err(Reply::TooSlow),
         };
-        if piece.remaining() > MAX_DELIVERY - bytes.len() {
+        if piece.remaining() > limit - bytes.len() {
             return Err(Reply::TooLarge);
         }
         while piece.has_remaining() {
@@ -102,6 +112,3 @@ async fn read_body<B: Body>(body: B, deadline: Instant) -> Result<Vec<u8>, Reply
         }
     }
 }
-
-/// How long a body may take to arrive, from its head on.
-const BODY: Duration = Duration::from_secs(20);

@@ -10,7 +10,7 @@ use std::{
 use abyssale_core::{
     ApiKey, BannerId, InvalidBannerId, SigningSecret, Store, TokenPlacement, UnknownOutcome, exports::Limits,
 };
-use abyssale_host::{Callback, CallbackSettings, Error, Office, office::Reception, server::ListenerSettings};
+use abyssale_host::{Callback, CallbackSettings, Error, ListenerSettings, Office, office::Reception};
 
 use crate::{Client, ClientBuilder, Job, Listener, Receiver, Resumed, drive::Doorbell};
 
@@ -168,6 +168,12 @@ impl ExporterBuilder {
     /// A signing secret; deliveries must then be signed with it. May be given several times.
     pub fn signing_secret(mut self, secret: SigningSecret) -> Self {
         self.callback.secrets.push(secret);
+        self
+    }
+
+    /// Sets the largest delivery that is read, in bytes, up to 1 MiB. Default: 64 KiB; an event takes about 150 bytes.
+    pub fn delivery_limit(mut self, bytes: usize) -> Self {
+        self.callback.delivery_limit = Some(bytes);
         self
     }
 

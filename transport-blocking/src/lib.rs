@@ -23,18 +23,18 @@
 
 mod behind;
 mod client;
+mod connection;
 mod drive;
 mod exporter;
 mod fetch;
 mod job;
 mod listener;
 mod marking;
-mod pool;
 mod receiver;
 mod resolver;
 mod send;
+mod timed;
 mod tls;
-mod wire;
 mod writer;
 
 // The public interface.
@@ -49,10 +49,11 @@ pub use abyssale_core as core;
 pub use abyssale_core::{Store, StoreError, exports::Limits};
 #[cfg(feature = "store")]
 pub use abyssale_host::FileStore;
-pub use abyssale_host::server::{ListenerSettings, TlsFiles};
 #[cfg(feature = "unpack")]
 pub use abyssale_host::unpack;
-pub use abyssale_host::{Counts, Error, Handler, InvalidSetting, MemoryStore, Observer, Progress};
+pub use abyssale_host::{
+    Counts, Error, Handler, InvalidSetting, ListenerSettings, MemoryStore, Observer, Progress,
+};
 
 /// The README's example, compiled.
 #[cfg(doctest)]

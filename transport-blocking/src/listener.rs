@@ -1,66 +1,49 @@
-//! A small HTTP/1.1 server for deliveries: the socket and the threads around the [`Conversation`] that both transports
-//! share.
+//! A listener for deliveries: a thread that accepts, and one for each connection.
 
 use std::{
-    fmt, io,
+    cell::Cell,
     net::{IpAddr, Ipv4Addr, Ipv6Addr, Shutdown, SocketAddr, TcpListener, TcpStream},
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
+        Arc, Condvar, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
-    thread::{self, JoinHandle, Thread},
+    thread,
     time::{Duration, Instant},
 };
 
-use abyssale_core::http1::Head;
 use abyssale_host::{
-    Error,
-    server::{Conversation, End, ListenerSettings, Memory, Phase, Place, Places, Step, Tls},
+    Error, ListenerSettings,
+    connections::{Connections, Phase, Room, later},
 };
-use rustls::ServerConfig;
 
-use crate::{
-    Receiver,
-    pool::{self, Pool},
-    tls::provider,
-    wire::Wire,
-};
+use crate::{Receiver, connection::serve};
 
 /// Listens for deliveries until it is shut down or dropped.
 ///
 /// Dropping it answers the deliveries that have arrived whole, and waits for that; one that is still arriving is cut
-/// off, and comes again. [`shutdown`](Self::shutdown) lets those come to their end, too.
+/// off, and the service delivers it again. [`shutdown`](Self::shutdown) lets those arrive, too.
+#[derive(Debug)]
 pub struct Listener {
     address: SocketAddr,
     shared: Arc<Shared>,
-    pool: Arc<Pool<Accepted>>,
-    acceptor: Option<JoinHandle<()>>,
 }
 
+#[derive(Debug)]
 struct Shared {
     receiver: Receiver,
     settings: Arc<ListenerSettings>,
-    memory: Arc<Memory>,
-    tls: Option<Arc<ServerConfig>>,
-    places: Arc<Places>,
+    connections: Arc<Connections>,
     closing: AtomicBool,
-    /// Whether connections are still accepted.
-    accepting: AtomicBool,
-    stopper: Mutex<Stopper>,
+    accepting: Mutex<Accepting>,
+    /// The accepting thread has ended.
+    ended: Condvar,
 }
 
-/// Who waits for the end of accepting.
-#[derive(Default)]
-struct Stopper {
-    /// From where it has connected to wake the acceptor.
-    calls: Vec<SocketAddr>,
-    thread: Option<Thread>,
-}
-
-/// A connection that has a place.
-struct Accepted {
-    stream: Arc<TcpStream>,
-    place: Place,
+#[derive(Debug, Default)]
+struct Accepting {
+    /// The local addresses of the connections that wake the accepting thread.
+    wakers: Vec<SocketAddr>,
+    over: bool,
 }
 
 impl Listener {
@@ -70,199 +53,147 @@ impl Listener {
         settings: &ListenerSettings,
     ) -> Result<Self, Error> {
         let failed = |source| Error::listen("the socket", source);
-        // One that was made for a runtime may not block, and this one waits.
+        // A socket that was made for a runtime does not block, and this thread waits.
         listener.set_nonblocking(false).map_err(failed)?;
         let address = listener.local_addr().map_err(failed)?;
-        let tls = settings
-            .tls
-            .clone()
-            .map(|files| Tls::open(files, provider(), receiver.counters()))
-            .transpose()?;
+        let settings = Arc::new(settings.clone());
         let shared = Arc::new(Shared {
-            places: Places::new(settings, receiver.counters()),
+            connections: Connections::new(&settings, Arc::clone(receiver.deliveries().counters())),
             receiver,
-            settings: Arc::new(settings.clone()),
-            memory: Memory::new(settings),
-            tls: tls.map(|tls| tls.config()),
+            settings,
             closing: AtomicBool::new(false),
-            accepting: AtomicBool::new(true),
-            stopper: Mutex::default(),
+            accepting: Mutex::default(),
+            ended: Condvar::new(),
         });
-        let serving = Arc::clone(&shared);
-        let pool = Pool::new(settings.connections.max(1), move |accepted: Accepted| {
-            // The other end has gone, or was too slow; there is nobody to tell.
-            let _gone = serve(&serving, accepted);
-        });
-        let (accepting, workers) = (Arc::clone(&shared), Arc::clone(&pool));
-        let acceptor = thread::Builder::new()
-            .name("abyssale-accept".into())
-            .spawn(move || {
-                accept(&listener, &accepting, &workers);
-                drop(listener);
-                accepting.accepting.store(false, Ordering::Release);
-                if let Some(stopper) = accepting.stopper().thread.take() {
-                    stopper.unpark();
-                }
-            })
-            .map_err(failed)?;
-        Ok(Self { address, shared, pool, acceptor: Some(acceptor) })
+        let accepting = Arc::clone(&shared);
+        let accept = move || {
+            accept(&listener, &accepting);
+            drop(listener);
+            accepting.accepting().over = true;
+            accepting.ended.notify_all();
+        };
+        thread::Builder::new().name("abyssale-accept".into()).spawn(accept).map_err(failed)?;
+        Ok(Self { address, shared })
     }
 
-    /// Where it listens; tells the port if it was told to take any.
+    /// Returns the address it listens on, with the port that the system chose.
     pub fn local_addr(&self) -> SocketAddr {
         self.address
     }
 
-    /// Accepts no more, answers every request that has begun, and waits for that: as long as the settings allow.
-    /// Connections between two requests are closed.
-    pub fn shutdown(mut self) {
-        self.stop(Phase::Silent, self.shared.settings.shutdown_timeout);
+    /// Stops accepting, answers every request that has begun, and waits for that as long as the settings allow. Closes
+    /// connections between two requests.
+    pub fn shutdown(self) {
+        self.stop(Phase::Silent);
     }
 
-    /// Ends the connections in a phase up to this one at once, and waits for the others.
-    fn stop(&mut self, at_once: Phase, grace: Duration) {
-        let Some(acceptor) = self.acceptor.take() else { return };
-        self.shared.closing.store(true, Ordering::Release);
-        // Accepting blocks, and a connection is what wakes it up: the last of those that wait there by now. It may miss:
-        // another process may share the socket and take it, or there may be no descriptor for it. So it is tried again,
-        // and not for ever.
-        let deadline = Instant::now() + GIVE_UP;
-        // Kept open until then: an address is the stopper's only so long.
-        let mut calls = Vec::new();
-        while self.shared.accepting.load(Ordering::Acquire) && Instant::now() < deadline {
-            calls.extend(self.shared.stopper().call(self.address));
-            thread::park_timeout(WAKE);
-        }
-        drop(calls);
-        self.shared.places.close(at_once, End::Gently);
-        // A handler that drops its own listener would wait for itself; and what was not woken ends with the next
-        // connection that comes.
-        if pool::is_worker() || self.shared.accepting.load(Ordering::Acquire) {
-            let _not_awaited = self.pool.finish(Instant::now());
+    /// Closes the connections in a phase up to this one, and waits for the others.
+    fn stop(&self, up_to: Phase) {
+        let Shared { connections, settings, closing, .. } = &*self.shared;
+        if closing.swap(true, Ordering::SeqCst) {
             return;
         }
-        // A panic of the acceptor has been printed; there is nothing left to clean up after it.
-        let _ended = acceptor.join();
-        let now = Instant::now();
-        if !self.pool.finish(now.checked_add(grace).unwrap_or(now)) {
-            self.shared.places.close(Phase::Handling, End::Now);
-            let _in_vain = self.pool.finish(Instant::now() + GIVE_UP);
+        let accepted_all = self.wake();
+        connections.close(up_to, Shutdown::Read);
+        // A handler that drops its own listener would wait for itself.
+        if !accepted_all || IN_CONNECTION.get() {
+            return;
         }
+        let wait = |time| {
+            let until = later(Instant::now(), time);
+            while !connections.is_empty() && Instant::now() < until {
+                connections.wait(until.saturating_duration_since(Instant::now()));
+            }
+        };
+        wait(settings.shutdown_timeout);
+        connections.close(Phase::Handling, Shutdown::Both);
+        wait(GIVE_UP);
+    }
+
+    /// Wakes the accepting thread, and returns whether it ended.
+    ///
+    /// Accepting blocks, and a connection is what wakes it: the last of those that wait there by now. Another process may
+    /// share the socket and accept it, or there may be no descriptor for it, so this tries again, and not for ever.
+    fn wake(&self) -> bool {
+        let deadline = Instant::now() + GIVE_UP;
+        // Kept open until then: only as long is an address the waker's.
+        let mut calls = Vec::new();
+        // Locked while it connects, so that the accepting thread knows its address.
+        let mut accepting = self.shared.accepting();
+        while !accepting.over && Instant::now() < deadline {
+            if let Ok(call) = TcpStream::connect_timeout(&reachable(self.address), WAKE) {
+                accepting.wakers.extend(call.local_addr());
+                calls.push(call);
+            }
+            let woken = self.shared.ended.wait_timeout_while(accepting, WAKE, |accepting| !accepting.over);
+            accepting = woken.unwrap_or_else(PoisonError::into_inner).0;
+        }
+        accepting.over
     }
 }
 
 impl Drop for Listener {
     fn drop(&mut self) {
-        self.stop(Phase::Reading, self.shared.settings.shutdown_timeout);
-    }
-}
-
-impl fmt::Debug for Listener {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Listener").field("address", &self.address).finish_non_exhaustive()
+        self.stop(Phase::Receiving);
     }
 }
 
 impl Shared {
-    fn stopper(&self) -> MutexGuard<'_, Stopper> {
-        // Nothing in there is half done at any time.
-        self.stopper.lock().unwrap_or_else(PoisonError::into_inner)
+    fn accepting(&self) -> MutexGuard<'_, Accepting> {
+        // Each change leaves it whole, so a panic elsewhere harms nothing.
+        self.accepting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Stopper {
-    /// Connects to the listener at this address. Held while it does, so that whoever accepts it knows it.
-    fn call(&mut self, address: SocketAddr) -> Option<TcpStream> {
-        self.thread = Some(thread::current());
-        let call = TcpStream::connect_timeout(&reachable(address), WAKE).ok()?;
-        self.calls.push(call.local_addr().ok()?);
-        Some(call)
-    }
-}
-
-/// Accepts until the stopper's call has come, or, while there is one, as many as there are places: for the other end,
-/// those that are waiting here have been accepted.
-fn accept(listener: &TcpListener, shared: &Shared, pool: &Arc<Pool<Accepted>>) {
+/// Accepts until the listener closes, and then what waits in the queue: its peers count those connections as open.
+fn accept(listener: &TcpListener, shared: &Arc<Shared>) {
     let mut last_ones = shared.settings.connections;
     loop {
         let accepted = listener.accept();
-        let closing = shared.closing.load(Ordering::Acquire);
+        let closing = shared.closing.load(Ordering::SeqCst);
         match accepted {
-            Ok((_, from)) if closing && (last_ones == 0 || shared.stopper().calls.contains(&from)) => break,
+            Ok((_, from)) if closing && (last_ones == 0 || shared.accepting().wakers.contains(&from)) => {
+                break;
+            }
             Ok((stream, from)) => {
                 last_ones -= usize::from(closing);
-                take_in(shared, pool, stream, from.ip());
+                open(shared, stream, from.ip());
             }
             Err(_) if closing => break,
-            Err(error) => thread::park_timeout(shared.places.not_accepted(&error)),
+            Err(error) => thread::sleep(shared.connections.not_accepted(&error)),
         }
     }
 }
 
-fn take_in(shared: &Shared, pool: &Arc<Pool<Accepted>>, stream: TcpStream, from: IpAddr) {
+/// Serves a connection in a thread of its own, once there is room for it.
+fn open(shared: &Arc<Shared>, stream: TcpStream, from: IpAddr) {
+    loop {
+        match shared.connections.room(from) {
+            Room::Yes => break,
+            Room::No => return,
+            Room::After(wait) => shared.connections.wait(wait),
+        }
+    }
     let stream = Arc::new(stream);
     let closing = Arc::clone(&stream);
-    let place = shared.places.take(from, move |end| {
-        let how = if end == End::Gently { Shutdown::Read } else { Shutdown::Both };
+    let connection = shared.connections.open(from, move |how| {
+        // It may be closed already.
         let _gone = closing.shutdown(how);
     });
-    // What does not fit is closed without an answer; a genuine delivery comes again.
-    let Some(place) = place else { return };
-    // It waits for one of the threads that there are, or is closed where there is none.
-    if let Err(no_thread) = pool.submit(Accepted { stream, place }) {
-        thread::park_timeout(shared.places.exhausted(&no_thread));
-    }
-}
-
-fn serve(shared: &Shared, accepted: Accepted) -> io::Result<()> {
-    let Accepted { stream, mut place } = accepted;
-    // Where a socket that is shared was made for a runtime, some systems hand that on.
-    stream.set_nonblocking(false)?;
-    stream.set_nodelay(true)?;
-    let receiver = &shared.receiver;
-    let (settings, memory) = (Arc::clone(&shared.settings), Arc::clone(&shared.memory));
-    let mut now = Instant::now();
-    let mut conversation = Conversation::new(settings, receiver.counters(), memory, now);
-    let mut wire = Wire::new(stream, shared.tls.as_ref())?;
-    let mut buffer = vec![0; READ];
-    let admit = |head: &Head| receiver.admit(head.method(), head.target(), head);
-    let look = |conversation: &mut Conversation| {
-        if shared.closing.load(Ordering::Acquire) {
-            conversation.shut_down();
-        }
+    let serving = Arc::clone(shared);
+    let work = move || {
+        IN_CONNECTION.set(true);
+        let Shared { receiver, settings, closing, .. } = &*serving;
+        // The peer has gone, or was too slow; there is nobody to tell.
+        let _gone = serve(stream, receiver, settings, connection.activity(), closing);
     };
-    loop {
-        let step = conversation.next(now, admit);
-        place.enter(conversation.phase(), now);
-        match step {
-            Step::Read { until } => {
-                match wire.read(&mut buffer, until)? {
-                    Some(0) => conversation.ended(),
-                    Some(count) => conversation.received(buffer.get(..count).unwrap_or_default()),
-                    None => {}
-                }
-                // Not before the first bytes were read: they may have come while the connection waited to be accepted.
-                look(&mut conversation);
-                now = Instant::now();
-            }
-            Step::Handle(request) => {
-                let head = &request.head;
-                let reply = receiver.receive(head.method(), head.target(), head, &request.body);
-                look(&mut conversation);
-                now = Instant::now();
-                conversation.answer(now, &reply);
-            }
-            Step::Write { bytes, until } => {
-                wire.write(&bytes, until)?;
-                now = Instant::now();
-            }
-            Step::Finish => wire.finish()?,
-            Step::Close => return Ok(()),
-        }
+    // The stack has the usual size, because the handler is the user's.
+    if let Err(no_thread) = thread::Builder::new().name("abyssale-deliver".into()).spawn(work) {
+        thread::sleep(shared.connections.exhausted(&no_thread));
     }
 }
 
-/// The address to reach a listener at that listens on all of them.
+/// Returns where to reach a listener that listens on all addresses.
 fn reachable(mut address: SocketAddr) -> SocketAddr {
     match address.ip() {
         IpAddr::V4(ip) if ip.is_unspecified() => address.set_ip(Ipv4Addr::LOCALHOST.into()),
@@ -272,11 +203,14 @@ fn reachable(mut address: SocketAddr) -> SocketAddr {
     address
 }
 
-/// How much is read at a time.
-const READ: usize = 8 << 10;
-/// How long a connection that wakes the acceptor may take, and how long to wait for what it does.
+thread_local! {
+    /// Whether this thread serves a connection.
+    static IN_CONNECTION: Cell<bool> = const { Cell::new(false) };
+}
+
+/// How long a connection that wakes the accepting thread may take, and how long to wait for its effect.
 const WAKE: Duration = Duration::from_millis(100);
-/// How long to try to wake it, and to wait for those who have been cut off.
+/// How long to try to wake it, and to wait for the connections that were cut off.
 const GIVE_UP: Duration = Duration::from_secs(2);
 
 #[cfg(test)]

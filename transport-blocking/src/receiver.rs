@@ -1,17 +1,20 @@
 //! Answering deliveries: for a server of the user's own, and for our own listener.
 
 use std::{
-    fmt,
     net::TcpListener,
-    sync::{Arc, PoisonError, RwLock, RwLockReadGuard},
+    sync::{Arc, mpsc::sync_channel},
+    time::Instant,
 };
 
 use abyssale_core::{
     SigningSecret,
     http::Headers,
-    webhook::{CallbackEndpoint, Reply},
+    webhook::{Admitted, CallbackEndpoint, Reply},
 };
-use abyssale_host::{Clock, Counters, Counts, Error, Handler, server::ListenerSettings, trace};
+use abyssale_host::{
+    Answer, Counts, DELIVERY_TIMEOUT, Deliveries, Error, Handler, ListenerSettings,
+    connections::lengthen_backlog,
+};
 
 use crate::Listener;
 
@@ -27,76 +30,60 @@ use crate::Listener;
 /// let status = reply.status(); // answer with this, and an empty body
 /// # assert_eq!(status, 404);
 /// ```
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub struct Receiver {
-    endpoint: Arc<RwLock<CallbackEndpoint>>,
-    handler: Arc<dyn Handler>,
-    clock: Clock,
-    counters: Arc<Counters>,
+    deliveries: Arc<Deliveries>,
 }
 
 impl Receiver {
     /// A receiver that gives each genuine delivery to `handler`.
     pub fn new(endpoint: CallbackEndpoint, handler: impl Handler) -> Self {
-        Self {
-            endpoint: Arc::new(RwLock::new(endpoint)),
-            handler: Arc::new(handler),
-            clock: Clock::new(),
-            counters: Arc::default(),
+        Self { deliveries: Arc::new(Deliveries::new(endpoint, handler)) }
+    }
+
+    /// Takes a whole request, and returns the answer within 12 s: once the event is saved.
+    ///
+    /// `target` is its path and query as they came. A body past the endpoint's
+    /// [limit](CallbackEndpoint::body_limit) is refused, so read at most one byte more of it.
+    pub fn receive(&self, method: &str, target: &str, headers: &dyn Headers, body: &[u8]) -> Reply {
+        match self.deliveries.admit(method, target, headers) {
+            Ok(admitted) => self.take(&admitted, headers, body, Instant::now() + DELIVERY_TIMEOUT),
+            Err(reply) => reply,
         }
     }
 
-    /// Takes a whole request, and returns what to answer.
-    ///
-    /// `target` is its path and query as they came. A body of more than
-    /// [`MAX_DELIVERY`](abyssale_core::webhook::MAX_DELIVERY) bytes is refused, so there is no need to
-    /// read more of it than one byte beyond.
-    pub fn receive(&self, method: &str, target: &str, headers: &dyn Headers, body: &[u8]) -> Reply {
-        let traced = trace::Delivery::begin(headers);
-        let reply = traced.span().in_scope(|| {
-            // Bound to a name so that the lock is given back before the handler has its turn.
-            let received = self.endpoint().receive(Clock::wall(), method, target, headers, body);
-            let reply = match received {
-                Ok(delivery) => {
-                    traced.genuine(&delivery);
-                    self.handler.handle(self.clock.now(), delivery)
-                }
-                Err(reply) => reply,
-            };
-            self.counters.reply(&reply);
-            reply
+    pub(crate) fn take(
+        &self,
+        admitted: &Admitted,
+        headers: &dyn Headers,
+        body: &[u8],
+        deadline: Instant,
+    ) -> Reply {
+        let (sender, reply) = sync_channel(1);
+        let answer: Answer = Box::new(move |reply| {
+            // The request may have been given up meanwhile.
+            let _late = sender.send(reply);
         });
-        traced.end(&reply);
-        reply
+        let taken = self.deliveries.take(admitted, headers, body, answer);
+        let reply = reply.recv_timeout(deadline.saturating_duration_since(Instant::now()));
+        taken.answered(reply.unwrap_or(Reply::Unavailable))
     }
 
-    /// Whether a request's body is worth reading, by its head alone; else what to answer.
-    pub fn admit(&self, method: &str, target: &str, headers: &dyn Headers) -> Result<(), Reply> {
-        let admitted = self.endpoint().admit(method, target, headers);
-        admitted.map(drop).inspect_err(|reply| {
-            trace::Delivery::begin(headers).span().in_scope(|| self.counters.reply(reply));
-        })
-    }
-
-    /// Takes these signing secrets instead of the former, here, in every clone and in every listener.
+    /// Replaces the signing secrets: here, in every clone, and in every listener.
     ///
     /// A rotation that loses no delivery: rotate, take the new secret, and revoke the old one when it suits. Deliveries are
     /// signed with both in between.
     pub fn set_signing_secrets(&self, secrets: impl IntoIterator<Item = SigningSecret>) {
-        self.endpoint.write().unwrap_or_else(PoisonError::into_inner).set_secrets(secrets);
+        self.deliveries.set_signing_secrets(secrets);
     }
 
-    /// What has come of the requests so far, here and in every clone.
+    /// Returns what the requests so far were answered, here and in every clone.
     pub fn counts(&self) -> Counts {
-        self.counters.read()
+        self.deliveries.counters().read()
     }
 
-    fn endpoint(&self) -> RwLockReadGuard<'_, CallbackEndpoint> {
-        self.endpoint.read().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    pub(crate) fn counters(&self) -> Arc<Counters> {
-        Arc::clone(&self.counters)
+    pub(crate) fn deliveries(&self) -> &Deliveries {
+        &self.deliveries
     }
 
     /// Listens on an address such as `127.0.0.1:8080` or `[::]:8080`, until the listener is dropped.
@@ -111,7 +98,9 @@ impl Receiver {
         settings: &ListenerSettings,
     ) -> Result<Listener, Error> {
         let address = address.as_ref();
-        let socket = TcpListener::bind(address).map_err(|source| Error::listen(address, source))?;
+        let failed = |source| Error::listen(address, source);
+        let socket = TcpListener::bind(address).map_err(failed)?;
+        lengthen_backlog(&socket).map_err(failed)?;
         self.listen_on_with(socket, settings)
     }
 
@@ -127,11 +116,5 @@ impl Receiver {
         settings: &ListenerSettings,
     ) -> Result<Listener, Error> {
         Listener::start(socket, self.clone(), settings)
-    }
-}
-
-impl fmt::Debug for Receiver {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Receiver").field("endpoint", &*self.endpoint()).finish_non_exhaustive()
     }
 }

@@ -20,12 +20,14 @@ pub struct CallbackSettings {
     pub accept_unsigned: bool,
     /// Where each order's token stands; the last segment of the path unless set.
     pub token: Option<TokenPlacement>,
+    /// The largest delivery that is read, in bytes, if not the default.
+    pub delivery_limit: Option<usize>,
 }
 
 impl Default for CallbackSettings {
     fn default() -> Self {
         let token = Some(TokenPlacement::default());
-        Self { address: None, secrets: Vec::new(), accept_unsigned: false, token }
+        Self { address: None, secrets: Vec::new(), accept_unsigned: false, token, delivery_limit: None }
     }
 }
 
@@ -47,6 +49,9 @@ impl CallbackSettings {
             verifier = verifier.accept_unsigned();
         }
         let mut endpoint = CallbackEndpoint::new(verifier).token(self.token.clone());
+        if let Some(bytes) = self.delivery_limit {
+            endpoint = endpoint.body_limit(bytes);
+        }
         if exact_path {
             endpoint = endpoint.path(address.path());
         }

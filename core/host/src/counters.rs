@@ -55,31 +55,27 @@ counters! {
     not_found,
     /// Answered 405.
     not_post,
-    /// Answered 408: too slow, or broken off.
+    /// Answered 408, or cut off: the request took too long, or broke off.
     too_slow,
     /// Answered 413.
     too_large,
     /// Answered 415.
     encoded,
-    /// Answered 429: no room to keep the event, or for a body that is large.
+    /// Answered 429: no room to keep the event.
     no_room,
     /// Answered 503: shutting down, or not saved.
     unavailable,
-    /// Answered 400, 411 or 431 by a listener: not a request that can be read in one way only.
+    /// Answered 400 or 431 by a listener: not an HTTP request, or one whose head is too long.
     bad_request,
     /// Connections that a listener accepted.
     connections,
-    /// Connections that a listener closed at once because there was no place.
+    /// Connections that a listener closed at once, because their address had as many as it may have.
     turned_away,
-    /// Connections that a listener cut off because another needed the place, or its descriptor.
+    /// Connections that a listener cut off to make room for others.
     made_room,
     /// Times that a listener could not accept a connection, or start a thread for it: the process had no descriptor left,
     /// most likely, or no memory.
     not_accepted,
-    /// Times that a listener took a renewed certificate into use.
-    certificates_reloaded,
-    /// Times that a listener found files that cannot be used, and kept the former certificate.
-    certificates_refused,
 }
 
 impl Counters {
@@ -105,7 +101,7 @@ impl Counters {
     }
 
     /// An answer to what is no request, with this status.
-    pub(crate) fn bad_request(&self, status: u16) {
+    pub fn bad_request(&self, status: u16) {
         increase(&self.bad_request);
         trace::malformed(status);
     }
@@ -127,16 +123,6 @@ impl Counters {
     pub(crate) fn not_accepted(&self, reason: &io::Error) {
         increase(&self.not_accepted);
         trace::not_accepted(reason, &self.pace);
-    }
-
-    pub(crate) fn certificate_reloaded(&self) {
-        increase(&self.certificates_reloaded);
-        trace::certificate_reloaded();
-    }
-
-    pub(crate) fn certificate_refused(&self, reason: &str) {
-        increase(&self.certificates_refused);
-        trace::certificate_refused(reason);
     }
 }
 

@@ -8,14 +8,15 @@
 
 mod callback;
 mod clock;
+pub mod connections;
 mod counters;
 mod error;
 mod fetch_only;
 mod file;
-mod handler;
+mod listener_settings;
 pub mod office;
 mod progress;
-pub mod server;
+mod receiver;
 mod settings;
 mod store;
 mod token;
@@ -32,9 +33,10 @@ pub use self::{
     error::Error,
     fetch_only::fetch_only,
     file::{FileError, PartFile},
-    handler::{Answer, Handler},
+    listener_settings::{DELIVERY_TIMEOUT, ListenerSettings},
     office::Office,
     progress::{Observer, Progress},
+    receiver::{Answer, Deliveries, Handler, Taken},
     settings::{InvalidSetting, Settings},
     store::MemoryStore,
     token::{NoRandomness, random_token},

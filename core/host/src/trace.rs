@@ -36,8 +36,6 @@
 //! | connection turned away | WARN | `abyssale::listener` | |
 //! | connection not accepted | WARN | `abyssale::listener` | `reason` |
 //! | connection made room | DEBUG | `abyssale::listener` | |
-//! | certificate reloaded | INFO | `abyssale::listener` | |
-//! | certificate refused | WARN | `abyssale::listener` | `reason` |
 //! | jobs saved | TRACE | `abyssale::store` | `jobs` `duration_ms` |
 //! | jobs not saved | WARN | `abyssale::store` | `jobs` `reason` |
 //!
@@ -338,7 +336,7 @@ pub(crate) fn answered(reply: &Reply, pace: &Pace) {
 /// A request was refused that could be read in two ways, or not at all.
 pub(crate) fn malformed(status: u16) {
     event!(target: DELIVERY, Level::DEBUG,
-        status, refusal = "no request that can be read in one way only", "request refused");
+        status, refusal = "not an HTTP request", "request refused");
 }
 
 /// There was no place for a connection.
@@ -358,16 +356,6 @@ pub(crate) fn not_accepted(reason: &io::Error, pace: &Pace) {
 /// A connection was cut off for another one.
 pub(crate) fn made_room() {
     event!(target: LISTENER, Level::DEBUG, "connection made room");
-}
-
-/// A renewed certificate is in use.
-pub(crate) fn certificate_reloaded() {
-    event!(target: LISTENER, Level::INFO, "certificate reloaded");
-}
-
-/// What the files hold now cannot be used.
-pub(crate) fn certificate_refused(reason: &str) {
-    event!(target: LISTENER, Level::WARN, reason, "certificate refused");
 }
 
 /// A batch of jobs that is being saved.

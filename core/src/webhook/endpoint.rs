@@ -1,7 +1,7 @@
-//! The receiving end of a callback address: from an HTTP request to a delivery, or to a refusal.
+//! The receiving end of a callback URL: from an HTTP request to a delivery, or to the status that refuses it.
 //!
-//! A [`CallbackEndpoint`] knows the address's path and the [`Verifier`]; it holds no jobs and answers nothing.
-//! Whoever owns the socket asks it what to make of a request, and answers with a [`Reply`].
+//! A [`CallbackEndpoint`] knows the URL's path and the [`Verifier`]. It holds no jobs and answers nothing: the owner of
+//! the socket asks it about a request, and answers with a [`Reply`].
 
 use alloc::{borrow::ToOwned, string::String};
 
@@ -13,18 +13,19 @@ use crate::{
     webhook::{DELIVERY_ID_HEADER, Event, EventError, Refusal, Verifier},
 };
 
-/// What makes a delivery of a request to a callback address.
+/// Turns a request to a callback URL into a [`Delivery`].
 #[derive(Clone, Debug)]
 pub struct CallbackEndpoint {
     path: Option<String>,
     token: Option<TokenPlacement>,
     verifier: Verifier,
+    max_body: usize,
 }
 
 impl CallbackEndpoint {
     /// An endpoint that expects the [token](Token) as the last segment of any path.
     pub fn new(verifier: Verifier) -> Self {
-        Self { path: None, token: Some(TokenPlacement::PathSegment), verifier }
+        Self { path: None, token: Some(TokenPlacement::PathSegment), verifier, max_body: DEFAULT_DELIVERY }
     }
 
     /// Answers 404 unless the path, without the token, is this one. A slash at its end makes no difference.
@@ -34,43 +35,71 @@ impl CallbackEndpoint {
         self
     }
 
-    /// Where the token stands, or `None` if the callback addresses hold none.
+    /// Sets where the token stands, or `None` if the callback URLs hold none.
     #[must_use]
     pub fn token(mut self, placement: Option<TokenPlacement>) -> Self {
         self.token = placement;
         self
     }
 
-    /// Takes these [secrets](Verifier::set_secrets) instead of the former.
+    /// Sets the largest body that is read, in bytes, up to [`MAX_DELIVERY`]. Default: 64 KiB; the documented event takes
+    /// about 150 bytes. A larger body is answered 413.
+    #[must_use]
+    pub fn body_limit(mut self, bytes: usize) -> Self {
+        self.max_body = bytes.min(MAX_DELIVERY);
+        self
+    }
+
+    /// Replaces the [signing secrets](Verifier::set_secrets).
     pub fn set_secrets(&mut self, secrets: impl IntoIterator<Item = SigningSecret>) {
         self.verifier.set_secrets(secrets);
     }
 
-    /// Whether a request is worth reading the body of: its path, its method, whether it is signed at all, its length.
+    /// Decides by a request's head alone whether its body is worth reading: by its path, its method, its encoding, whether
+    /// it is signed at all, and its length.
     ///
-    /// `target` is the request's path and query, as it came. [`receive`](Self::receive) checks the
-    /// same again, so a caller that has the body already need not ask.
-    pub fn admit(&self, method: &str, target: &str, headers: &dyn Headers) -> Result<Option<Token>, Reply> {
+    /// `target` is the request's path and query as they came.
+    pub fn admit(&self, method: &str, target: &str, headers: &dyn Headers) -> Result<Admitted, Reply> {
         let token = self.find_token(target)?;
         if method != "POST" {
             return Err(Reply::MethodNotAllowed);
         }
-        if headers.first("content-encoding").is_some_and(|coding| !coding.eq_ignore_ascii_case(b"identity")) {
+        let encodes = |coding: &[u8]| !coding.is_empty() && !coding.eq_ignore_ascii_case(b"identity");
+        if headers.first("content-encoding").is_some_and(encodes) {
             return Err(Reply::UnsupportedEncoding);
         }
         self.verifier.admit(headers).map_err(Reply::Unauthorized)?;
         let length =
             headers.first("content-length").and_then(|digits| str::from_utf8(digits).ok()?.parse().ok());
-        if length.is_some_and(|length: u64| length > MAX_DELIVERY as u64) {
+        if length.is_some_and(|length: u64| length > self.max_body as u64) {
             return Err(Reply::TooLarge);
         }
-        Ok(token)
+        Ok(Admitted { token, body_limit: self.max_body })
     }
 
-    /// Reads a whole request, whose body must have been cut off past [`MAX_DELIVERY`] bytes.
+    /// Reads the body of a request that was [admitted](Self::admit) with these headers.
     ///
-    /// An `Err` is the final answer. A delivery is to be acknowledged only once it is where it
-    /// cannot be lost.
+    /// An `Err` is the final answer. Acknowledge a delivery only once its event is saved.
+    pub fn read(
+        &self,
+        now: Timestamp,
+        admitted: &Admitted,
+        headers: &dyn Headers,
+        body: &[u8],
+    ) -> Result<Delivery, Reply> {
+        if body.len() > admitted.body_limit {
+            return Err(Reply::TooLarge);
+        }
+        let verified = self.verifier.verify(now, headers, body).map_err(Reply::Unauthorized)?;
+        Ok(Delivery {
+            event: Event::parse(&verified).map_err(Reply::BadEvent)?,
+            token: admitted.token,
+            id: headers.only(DELIVERY_ID_HEADER).and_then(DeliveryId::from_header),
+            signed_at: verified.signed_at(),
+        })
+    }
+
+    /// Admits and reads a request whose body is here already. It must have been cut off past [`MAX_DELIVERY`] bytes.
     pub fn receive(
         &self,
         now: Timestamp,
@@ -79,17 +108,7 @@ impl CallbackEndpoint {
         headers: &dyn Headers,
         body: &[u8],
     ) -> Result<Delivery, Reply> {
-        let token = self.admit(method, target, headers)?;
-        if body.len() > MAX_DELIVERY {
-            return Err(Reply::TooLarge);
-        }
-        let verified = self.verifier.verify(now, headers, body).map_err(Reply::Unauthorized)?;
-        Ok(Delivery {
-            event: Event::parse(&verified).map_err(Reply::BadEvent)?,
-            token,
-            id: headers.only(DELIVERY_ID_HEADER).and_then(DeliveryId::from_header),
-            signed_at: verified.signed_at(),
-        })
+        self.read(now, &self.admit(method, target, headers)?, headers, body)
     }
 
     /// The token of a path that is ours, where one must be.
@@ -114,6 +133,20 @@ impl CallbackEndpoint {
     }
 }
 
+/// The head of a request whose body is worth reading.
+#[derive(Debug)]
+pub struct Admitted {
+    token: Option<Token>,
+    body_limit: usize,
+}
+
+impl Admitted {
+    /// The most bytes of the body to read. A longer body is answered 413.
+    pub fn body_limit(&self) -> usize {
+        self.body_limit
+    }
+}
+
 /// A genuine delivery.
 #[derive(Clone, Debug, Eq, PartialEq)]
 #[non_exhaustive]
@@ -128,57 +161,55 @@ pub struct Delivery {
     pub signed_at: Option<Timestamp>,
 }
 
-/// What to answer to a request, with the reason for our own log.
+/// The answer to a request, with the reason for our own log.
 ///
-/// | status | what came | what becomes of a genuine delivery |
+/// | status | the request | what happens to a genuine delivery |
 /// |---|---|---|
-/// | 200 | an event that is saved, was known already, or is none of our concern | it is over |
-/// | 400 | genuine, but not an event that can be read; or no request that can be read in one way only | it comes again |
-/// | 401 | no signature, or one that is malformed, stale or another's | it comes again, signed anew |
-/// | 404 | another path, or a token that nobody waits for | it comes again |
+/// | 200 | its event is saved, was known already, or concerns no job of ours | it is over |
+/// | 400 | genuine, but its event cannot be read; or not HTTP (by a listener) | it comes again |
+/// | 401 | the signature is missing, malformed, stale or wrong | it comes again, signed anew |
+/// | 404 | another path, or a token that no job has | it comes again |
 /// | 405 | another method than POST | |
-/// | 408 | a head or a body that took too long | it comes again |
-/// | 411 | a request that says nothing about a body (by a listener) | |
-/// | 413 | a body of more than 1 MiB | it comes again, in vain |
-/// | 415 | a body that is encoded | it comes again, in vain |
-/// | 429 | an event for which there is no room, which a handler puts off, or (by a listener) too much at once | it comes again |
-/// | 431 | a head that is too long (by a listener) | |
-/// | 503 | anything while we shut down, or what could not be saved | it comes again |
+/// | 408 | its body did not arrive in time | it comes again |
+/// | 413 | its body is larger than the limit: 64 KiB unless set otherwise | it comes again, in vain |
+/// | 415 | its body is encoded | it comes again, in vain |
+/// | 429 | its event finds no room, or a handler defers it | it comes again |
+/// | 431 | its head is too long (by a listener) | |
+/// | 503 | it came while we shut down, or could not be saved in time | it comes again |
 ///
-/// The answer itself is a bare [`status`](Self::status) with an empty body: a stranger learns nothing
-/// more. Only a 2xx ends a delivery; after anything else the service comes again, six times in all,
-/// over hours.
+/// The answer is a bare [`status`](Self::status) with an empty body: a stranger learns nothing more. Only a 2xx ends a
+/// delivery; after anything else the service delivers again, six times in all, over hours.
 #[derive(Clone, Debug, Eq, Error, PartialEq)]
 #[non_exhaustive]
 pub enum Reply {
-    /// 200: the event is saved, was known already, or is none of our concern.
+    /// 200: the event is saved, was known already, or concerns no job of ours.
     #[error("acknowledged")]
     Acknowledged,
-    /// 400: it is genuine, but not an event that can be read.
+    /// 400: the delivery is genuine, but its event cannot be read.
     #[error(transparent)]
     BadEvent(EventError),
-    /// 401: it is not genuine.
+    /// 401: the delivery is not genuine.
     #[error(transparent)]
     Unauthorized(Refusal),
-    /// 404: nothing is received at this path, or nobody waits for this token.
+    /// 404: nothing is received at this path, or no job has this token.
     #[error("nothing is received at this address")]
     NotFound,
     /// 405: deliveries are POSTs.
     #[error("only POST is received here")]
     MethodNotAllowed,
-    /// 408: the request did not come to its end in time.
-    #[error("the delivery did not come to its end in time")]
+    /// 408: the request did not arrive whole in time.
+    #[error("the delivery did not arrive whole in time")]
     TooSlow,
-    /// 413: the body is larger than [`MAX_DELIVERY`].
-    #[error("the delivery is larger than {MAX_DELIVERY} bytes")]
+    /// 413: the body is larger than the [limit](CallbackEndpoint::body_limit).
+    #[error("the delivery is too large")]
     TooLarge,
     /// 415: the body is compressed; its signature is over other bytes than would be read.
     #[error("the delivery has a content encoding")]
     UnsupportedEncoding,
-    /// 429: there is no room to keep it, or to read it; it may come again.
+    /// 429: there is no room to keep the event.
     #[error("there is no room for another event")]
     NoRoom,
-    /// 503: we are shutting down, or it could not be saved; it may come again.
+    /// 503: we are shutting down, or the event could not be saved in time.
     #[error("deliveries cannot be taken at the moment")]
     Unavailable,
 }
@@ -201,8 +232,11 @@ impl Reply {
     }
 }
 
-/// The largest delivery that is read: 1 MiB. The documented event takes about 150 bytes.
+/// The highest limit on a delivery's body: 1 MiB.
 pub const MAX_DELIVERY: usize = 1 << 20;
+
+/// The limit unless another is set.
+const DEFAULT_DELIVERY: usize = 64 << 10;
 
 #[cfg(test)]
 mod tests {
@@ -267,11 +301,25 @@ mod tests {
         assert_eq!(status(&signed(BODY), b"{}"), 401);
         assert_eq!(status(&signed(b"[]"), b"[]"), 400);
         let claimed = ("x-abyssale-signature", "t=1,v1=2");
-        assert_eq!(status(&[claimed, ("content-length", "1048577")], b""), 413);
-        assert_eq!(status(&[claimed], &vec![b' '; MAX_DELIVERY + 1]), 413);
-        assert_eq!(status(&[claimed, ("content-length", "1048576")], &vec![b' '; MAX_DELIVERY]), 401);
-        assert_eq!(status(&[("content-length", "1048577")], b""), 401, "before anybody reads so much");
+        assert_eq!(status(&[claimed, ("content-length", "65537")], b""), 413);
+        assert_eq!(status(&[claimed], &vec![b' '; DEFAULT_DELIVERY + 1]), 413);
+        assert_eq!(status(&[claimed, ("content-length", "65536")], &vec![b' '; DEFAULT_DELIVERY]), 401);
+        assert_eq!(status(&[("content-length", "65537")], b""), 401, "before its body is read");
         assert_eq!(status(&[("content-encoding", "gzip")], BODY), 415);
+        assert_eq!(status(&[("content-encoding", "")], BODY), 401, "an empty field encodes nothing");
+    }
+
+    #[test]
+    fn the_limit_on_a_body_can_be_set_up_to_the_highest() {
+        let status = |limit: usize, length: usize| {
+            let endpoint = endpoint().body_limit(limit);
+            let (target, headers) = (format!("/abyssale/{TOKEN}"), [("content-length", format!("{length}"))]);
+            endpoint.admit("POST", &target, &headers).map(|admitted| admitted.body_limit())
+        };
+        assert_eq!(status(200, 200), Ok(200));
+        assert_eq!(status(200, 201), Err(Reply::TooLarge));
+        assert_eq!(status(usize::MAX, MAX_DELIVERY), Ok(MAX_DELIVERY));
+        assert_eq!(status(usize::MAX, MAX_DELIVERY + 1), Err(Reply::TooLarge));
     }
 
     #[test]
@@ -288,7 +336,7 @@ mod tests {
             Reply::NoRoom,
             Reply::Unavailable,
         ];
-        let mut expected: Vec<_> = replies.iter().map(Reply::status).chain([411, 431]).collect();
+        let mut expected: Vec<_> = replies.iter().map(Reply::status).chain([431]).collect();
         expected.sort_unstable();
         let rows = include_str!("endpoint.rs").lines().filter_map(|line| line.strip_prefix("/// | "));
         let table: Vec<u16> = rows.filter_map(|row| row.split(' ').next()?.parse().ok()).collect();

@@ -22,7 +22,7 @@ mod endpoint;
 mod event;
 mod signature;
 
-pub use endpoint::{CallbackEndpoint, Delivery, MAX_DELIVERY, Reply};
+pub use endpoint::{Admitted, CallbackEndpoint, Delivery, MAX_DELIVERY, Reply};
 pub use event::{Event, EventError, NewExport, OtherEvent};
 pub use signature::{
     DEFAULT_TOLERANCE, DELIVERY_ID_HEADER, Refusal, SIGNATURE_HEADER, Verified, Verifier, sign,

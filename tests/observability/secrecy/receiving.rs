@@ -3,6 +3,7 @@
 use std::{
     io::{Read as _, Write as _},
     net::{SocketAddr, TcpStream},
+    sync::Arc,
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
@@ -10,8 +11,13 @@ use abyssale_core::{
     SigningSecret, Timestamp,
     webhook::{CallbackEndpoint, Reply, Verifier, sign},
 };
-use abyssale_host::server::{ListenerSettings, TlsFiles};
+use abyssale_host::ListenerSettings;
 use abyssale_observability::Recorder;
+use rustls::{
+    ServerConfig,
+    crypto::ring::default_provider,
+    pki_types::{PrivateKeyDer, pem::PemObject as _},
+};
 
 use crate::{
     QUERY, SECRET,
@@ -122,14 +128,17 @@ fn strangers_are_told_nothing_and_nothing_is_said_of_what_they_sent() {
 
 #[test]
 fn who_does_not_speak_tls_makes_nothing_known() {
-    let folder = tempfile::tempdir().unwrap();
     let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
-    let (certificate, key) = (folder.path().join("cert.pem"), folder.path().join("key.pem"));
-    std::fs::write(&certificate, made.cert.pem()).unwrap();
     let pem = made.signing_key.serialize_pem();
-    std::fs::write(&key, &pem).unwrap();
+    let key = PrivateKeyDer::from_pem_slice(pem.as_bytes()).unwrap();
+    let config = ServerConfig::builder_with_provider(Arc::new(default_provider()))
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(vec![made.cert.der().clone()], key)
+        .unwrap();
     let mut settings = ListenerSettings::default();
-    settings.tls = Some(TlsFiles::new(certificate, key));
+    settings.tls = Some(Arc::new(config));
     let recorder = Recorder::installed();
     let mark = recorder.mark();
     let mut hunt = hunt();

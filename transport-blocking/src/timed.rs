@@ -1,4 +1,4 @@
-//! One connection of a listener, plain or in TLS, with a deadline on whatever is done with it.
+//! One connection of a listener, plain or in TLS, with a deadline for each read and write.
 
 use std::{
     io::{self, Read, Write},
@@ -10,12 +10,12 @@ use std::{
 use rustls::{ServerConfig, ServerConnection, StreamOwned};
 
 /// A connection.
-pub(crate) enum Wire {
+pub(crate) enum TimedStream {
     Plain(Timed),
     Tls(Box<StreamOwned<ServerConnection, Timed>>),
 }
 
-impl Wire {
+impl TimedStream {
     pub(crate) fn new(stream: Arc<TcpStream>, tls: Option<&Arc<ServerConfig>>) -> io::Result<Self> {
         let timed = Timed { stream, until: Instant::now(), reading: None, writing: None };
         let Some(config) = tls else { return Ok(Self::Plain(timed)) };
@@ -23,19 +23,22 @@ impl Wire {
         Ok(Self::Tls(Box::new(StreamOwned::new(session, timed))))
     }
 
-    /// Waits for bytes: how many have come, 0 at the end, or `None` when there are none in time.
-    pub(crate) fn read(&mut self, buffer: &mut [u8], until: Instant) -> io::Result<Option<usize>> {
+    /// Waits for bytes, and returns how many came, 0 at the end. Fails with [`io::ErrorKind::TimedOut`] at the deadline.
+    pub(crate) fn read(&mut self, buffer: &mut [u8], until: Instant) -> io::Result<usize> {
         self.timed().until = until;
-        let read = match self {
-            Self::Plain(stream) => stream.read(buffer),
-            Self::Tls(stream) => stream.read(buffer),
-        };
-        match read {
-            Ok(count) => Ok(Some(count)),
-            // TLS that ends without saying so: what it has said is framed, so nothing can be cut off unseen.
-            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(Some(0)),
-            Err(error) if may_go_on(&error) => Ok(None),
-            Err(error) => Err(error),
+        loop {
+            let read = match self {
+                Self::Plain(stream) => stream.read(buffer),
+                Self::Tls(stream) => stream.read(buffer),
+            };
+            match read {
+                // TLS that ends without close_notify: requests are framed, so a truncated one is noticed.
+                Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(0),
+                // The socket's own time-out, or a signal. The deadline decides.
+                Err(error) if may_go_on(&error) && Instant::now() < until => {}
+                Err(error) if may_go_on(&error) => return Err(io::ErrorKind::TimedOut.into()),
+                other => return other,
+            }
         }
     }
 
@@ -51,8 +54,9 @@ impl Wire {
         }
     }
 
-    /// Says that nothing more will be written.
-    pub(crate) fn finish(&mut self) -> io::Result<()> {
+    /// Tells the peer that nothing more will be written.
+    pub(crate) fn finish(&mut self, until: Instant) -> io::Result<()> {
+        self.timed().until = until;
         if let Self::Tls(stream) = self {
             stream.conn.send_close_notify();
             stream.flush()?;
@@ -68,18 +72,18 @@ impl Wire {
     }
 }
 
-/// A socket on which nothing takes longer than `until`, however the other end dribbles: TLS reads as often as it likes
-/// before it has something to say.
+/// A socket on which nothing takes longer than `until`, however slowly the peer sends: TLS reads several times before it
+/// returns a byte.
 pub(crate) struct Timed {
     stream: Arc<TcpStream>,
     until: Instant,
-    /// The time-outs that are set: setting one is a call of its own, so it is not set anew for a trifle.
+    /// The time-outs that are set. Setting one is a system call, so a difference of [`TRIFLE`] changes nothing.
     reading: Option<Duration>,
     writing: Option<Duration>,
 }
 
 impl Timed {
-    /// How long may still be waited. The end of it is told as a socket tells it.
+    /// Returns how long may still be waited.
     fn left(&self) -> io::Result<Duration> {
         let left = self.until.saturating_duration_since(Instant::now());
         if left.is_zero() { Err(io::ErrorKind::TimedOut.into()) } else { Ok(left) }
@@ -112,12 +116,12 @@ impl Write for Timed {
     }
 }
 
-/// Whether what is set is at most a trifle longer, and not much shorter.
+/// Whether the time-out that is set differs by at most a trifle.
 fn is_near(set: Option<Duration>, left: Duration) -> bool {
     set.is_some_and(|set| set <= left + TRIFLE && set + TRIFLE >= left)
 }
 
-/// Whether it is only that nothing happened in time.
+/// Whether nothing worse happened than that no byte came in time.
 fn may_go_on(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::Interrupted | io::ErrorKind::TimedOut | io::ErrorKind::WouldBlock)
 }

@@ -1,0 +1,124 @@
+//! What a receiver is in both transports: the endpoint, the handler, and the figures. A transport adds the waiting.
+
+use std::{
+    fmt,
+    sync::{Arc, PoisonError, RwLock, RwLockReadGuard},
+};
+
+use abyssale_core::{
+    SigningSecret, Timestamp,
+    http::Headers,
+    webhook::{Admitted, CallbackEndpoint, Delivery, Reply},
+};
+
+use crate::{Clock, Counters, trace};
+
+/// Takes genuine deliveries. Every `Fn(Timestamp, Delivery) -> Reply` is a handler.
+///
+/// Return [`Reply::Acknowledged`] only once the event is saved: it ends the delivery. After any other reply the service
+/// delivers again.
+pub trait Handler: Send + Sync + 'static {
+    /// Takes a delivery. Several threads or tasks call this at once. It must not block for long.
+    fn handle(&self, now: Timestamp, delivery: Delivery) -> Reply;
+
+    /// Takes a delivery, and calls `answer` with the reply, perhaps later and from another thread: once the event is saved.
+    /// Dropping `answer` means [`Reply::Unavailable`].
+    fn handle_later(&self, now: Timestamp, delivery: Delivery, answer: Answer) {
+        answer(self.handle(now, delivery));
+    }
+}
+
+/// Takes the reply to a delivery.
+pub type Answer = Box<dyn FnOnce(Reply) + Send>;
+
+impl<F: Fn(Timestamp, Delivery) -> Reply + Send + Sync + 'static> Handler for F {
+    fn handle(&self, now: Timestamp, delivery: Delivery) -> Reply {
+        self(now, delivery)
+    }
+}
+
+/// Turns requests at a callback URL into deliveries for a handler, and counts the replies.
+pub struct Deliveries {
+    endpoint: RwLock<CallbackEndpoint>,
+    handler: Box<dyn Handler>,
+    clock: Clock,
+    counters: Arc<Counters>,
+}
+
+impl Deliveries {
+    /// Gives each genuine delivery to `handler`.
+    pub fn new(endpoint: CallbackEndpoint, handler: impl Handler) -> Self {
+        Self {
+            endpoint: RwLock::new(endpoint),
+            handler: Box::new(handler),
+            clock: Clock::new(),
+            counters: Arc::default(),
+        }
+    }
+
+    /// Decides by a request's head whether its body is worth reading. An `Err` is the answer, and is counted.
+    pub fn admit(&self, method: &str, target: &str, headers: &dyn Headers) -> Result<Admitted, Reply> {
+        self.endpoint().admit(method, target, headers).inspect_err(|reply| {
+            trace::Delivery::begin(headers).span().in_scope(|| self.counters.reply(reply));
+        })
+    }
+
+    /// Reads an admitted request, and hands its delivery to the handler, which calls `answer`.
+    pub fn take(&self, admitted: &Admitted, headers: &dyn Headers, body: &[u8], answer: Answer) -> Taken {
+        let trace = trace::Delivery::begin(headers);
+        trace.span().in_scope(|| {
+            // A binding of its own, so that the lock is released before the handler runs.
+            let read = self.endpoint().read(Clock::wall(), admitted, headers, body);
+            match read {
+                Ok(delivery) => {
+                    trace.genuine(&delivery);
+                    self.handler.handle_later(self.clock.now(), delivery, answer);
+                }
+                Err(reply) => answer(reply),
+            }
+        });
+        Taken { counters: Arc::clone(&self.counters), trace }
+    }
+
+    /// Counts a reply to a request that was admitted but did not arrive whole.
+    pub fn not_taken(&self, reply: Reply) -> Reply {
+        self.counters.reply(&reply);
+        reply
+    }
+
+    /// Replaces the signing secrets.
+    pub fn set_signing_secrets(&self, secrets: impl IntoIterator<Item = SigningSecret>) {
+        self.endpoint.write().unwrap_or_else(PoisonError::into_inner).set_secrets(secrets);
+    }
+
+    /// The figures.
+    pub fn counters(&self) -> &Arc<Counters> {
+        &self.counters
+    }
+
+    fn endpoint(&self) -> RwLockReadGuard<'_, CallbackEndpoint> {
+        self.endpoint.read().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl fmt::Debug for Deliveries {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Deliveries").field("endpoint", &*self.endpoint()).finish_non_exhaustive()
+    }
+}
+
+/// A request whose delivery the handler has, until it is answered.
+#[derive(Debug)]
+pub struct Taken {
+    counters: Arc<Counters>,
+    trace: trace::Delivery,
+}
+
+impl Taken {
+    /// Counts the reply that is sent.
+    pub fn answered(self, reply: Reply) -> Reply {
+        self.trace.span().in_scope(|| self.counters.reply(&reply));
+        self.trace.end(&reply);
+        reply
+    }
+}
