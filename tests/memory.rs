@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use abyssale_core::{
     ApiError, ApiKey, Config, Disposition, Endpoint, Exports, Input, Order, Output, Timestamp, Token,
-    TokenPlacement, exports::Limits, validation,
+    TokenPlacement, exports::Limits, http::Response, validation,
 };
 use allocation_counter::AllocationInfo;
 use bodies::{Body, DOCUMENTED};
@@ -61,7 +61,7 @@ fn a_job_that_waits_takes_no_more_than_600_bytes() {
             let job = exports.submit(now, order.unwrap()).unwrap();
             let Some((_, Output::Call { call, .. })) = exports.poll_output() else { panic!() };
             let body = format!(r#"{{"export_id":"{nth:08x}-2656-455c-afd7-66d5ed3dd581"}}"#);
-            let accepted = Input::Response { call, status: 200, headers: &(), body: body.as_bytes() };
+            let accepted = Input::Response { call, response: Response::new(200, &[], body.as_bytes()) };
             assert_eq!(exports.handle(now, job, accepted), Disposition::Accepted);
             assert!(matches!(exports.poll_output(), Some((_, Output::Notice(_)))));
             assert!(exports.poll_output().is_none());

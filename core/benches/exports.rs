@@ -14,6 +14,7 @@ use abyssale_core::{
     ApiKey, CallId, Config, Disposition, Endpoint, Export, Exports, Input, JobId, Order, Output, Timestamp,
     Token, TokenPlacement,
     exports::Limits,
+    http::Response,
     webhook::{CallbackEndpoint, Delivery, Verifier},
 };
 
@@ -117,7 +118,7 @@ impl Bench {
     fn accept(&mut self, job: JobId, nth: u64, call: CallId) {
         self.now = self.now.saturating_add(Duration::from_millis(1));
         let body = format!(r#"{{"export_id":"{}"}}"#, export_id(nth));
-        let input = Input::Response { call, status: 200, headers: &(), body: body.as_bytes() };
+        let input = Input::Response { call, response: Response::new(200, &[], body.as_bytes()) };
         assert_eq!(self.exports.handle(self.now, job, input), Disposition::Accepted);
     }
 
@@ -168,7 +169,7 @@ impl Bench {
         let start = Instant::now();
         for ((job, _, call), body) in calls.iter().zip(&bodies) {
             self.now = self.now.saturating_add(Duration::from_millis(1));
-            let input = Input::Response { call: *call, status: 200, headers: &(), body: body.as_bytes() };
+            let input = Input::Response { call: *call, response: Response::new(200, &[], body.as_bytes()) };
             let _ = black_box(self.exports.handle(self.now, *job, input));
             while black_box(self.exports.poll_output()).is_some() {}
         }

@@ -48,8 +48,8 @@ pub use self::{
     archive::ArchivePolicy,
     error::{ApiError, ErrorId, RawBody},
     export::{
-        CallId, Config, Disposition, Export, Failure, Finished, Input, Notice, Output, Report, RestoreError,
-        Sent, Snapshot, UnknownOutcome,
+        CallId, Config, Disposition, Export, Failure, Finished, Input, Notice, Output, RestoreError, Sent,
+        Snapshot, UnknownOutcome,
     },
     exports::{Exports, JobId},
     id::{BannerId, DeliveryId, ExportId, InvalidBannerId, InvalidBannerIdReason, InvalidExportId},

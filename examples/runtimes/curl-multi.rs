@@ -3,7 +3,7 @@
 
 use std::{error::Error, os::fd::AsRawFd as _, time::Duration};
 
-use abyssale_core::{Input, Output, Report, http::Method};
+use abyssale_core::{Input, Output, http::Method};
 use abyssale_runtimes::{Attempt, Inbox, Stage};
 use curl::easy::{Easy2, Handler, HttpVersion, List, WriteError};
 use curl::multi::{Easy2Handle, Multi, WaitFd};
@@ -35,7 +35,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         multi.wait(&mut [callback], stage.until(export.poll_timeout()).min(Duration::from_millis(50)))?;
         multi.perform()?;
         if let Some(progress) = under_way.as_mut().and_then(|handle| handle.get_mut().progress.take()) {
-            let _ = export.handle(stage.now(), &progress);
+            let _ = export.handle(stage.now(), progress);
         }
         let mut ended = None;
         multi.messages(|message| ended = under_way.as_ref().and_then(|handle| message.result_for2(handle)));
@@ -78,7 +78,7 @@ fn begin(multi: &Multi, mut attempt: Attempt) -> Result<Easy2Handle<Collector>, 
 /// Takes the head and the body as they come.
 struct Collector {
     attempt: Option<Attempt>,
-    progress: Option<Report>,
+    progress: Option<Input>,
 }
 
 impl Handler for Collector {

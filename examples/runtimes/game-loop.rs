@@ -5,7 +5,7 @@ use std::io::{self, ErrorKind, Read as _, Write as _};
 use std::time::{Duration, Instant};
 use std::{error::Error, net::SocketAddr, thread};
 
-use abyssale_core::{Input, Output, Report};
+use abyssale_core::{Input, Output};
 use abyssale_runtimes::{Attempt, Inbox, Stage};
 use socket2::{Domain, Socket, Type};
 
@@ -24,10 +24,10 @@ fn main() -> Result<(), Box<dyn Error>> {
             }
         }
         if let Some(progress) = flight.as_mut().and_then(Flight::look_after) {
-            let _ = export.handle(stage.now(), &progress);
+            let _ = export.handle(stage.now(), progress);
         }
         if let Some(over) = flight.take_if(|flying| flying.attempt.is_over()) {
-            let _ = export.handle(stage.now(), &over.attempt.over());
+            let _ = export.handle(stage.now(), over.attempt.over());
         }
         inbox.poll(&stage.endpoint, |delivery| export.handle_delivery(stage.now(), delivery));
         let _ = export.handle(stage.now(), Input::Tick);
@@ -49,12 +49,12 @@ impl Flight {
     }
 
     /// As much as can be done without waiting.
-    fn look_after(&mut self) -> Option<Report> {
+    fn look_after(&mut self) -> Option<Input> {
         let progress = self.go_on().inspect_err(|error| self.attempt.broke(error));
         progress.ok().flatten()
     }
 
-    fn go_on(&mut self) -> io::Result<Option<Report>> {
+    fn go_on(&mut self) -> io::Result<Option<Input>> {
         let Some((socket, unsent)) = &mut self.connection else {
             let Some(address) = self.attempt.connect_to() else { return Ok(None) };
             // Looking a name up waits, so a game would do that elsewhere; here it has to be an IP address.

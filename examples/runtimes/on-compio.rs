@@ -57,7 +57,7 @@ fn begin(mut attempt: Attempt, outbox: Outbox) -> JoinHandle<()> {
                 attempt.broke(&*error);
             }
         }
-        let _ = outbox.send(Message::Report(attempt.over())).await;
+        let _ = outbox.send(Message::Input(attempt.over())).await;
     })
 }
 
@@ -69,7 +69,7 @@ async fn exchange(attempt: &mut Attempt, to: &str, outbox: &Outbox) -> Result<()
             timeout(attempt.patience(), stream.read(Vec::with_capacity(8192))).await?;
         read?;
         if let Some(progress) = attempt.received(&data) {
-            let _ = outbox.send(Message::Report(progress)).await;
+            let _ = outbox.send(Message::Input(progress)).await;
         }
     }
     Ok(())

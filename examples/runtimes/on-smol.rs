@@ -52,7 +52,7 @@ fn begin(mut attempt: Attempt, outbox: Outbox) -> Task<()> {
                 attempt.broke(&error);
             }
         }
-        let _ = outbox.send(Message::Report(attempt.over())).await;
+        let _ = outbox.send(Message::Input(attempt.over())).await;
     })
 }
 
@@ -63,7 +63,7 @@ async fn exchange(attempt: &mut Attempt, to: &str, outbox: &Outbox) -> io::Resul
     while attempt.wants_more() {
         let read = within(attempt.patience(), stream.read(&mut buffer)).await?;
         if let Some(progress) = attempt.received(buffer.get(..read).unwrap_or_default()) {
-            let _ = outbox.send(Message::Report(progress)).await;
+            let _ = outbox.send(Message::Input(progress)).await;
         }
     }
     Ok(())

@@ -52,7 +52,7 @@ fn carry_out(mut attempt: Attempt, outbox: &Sender<Message<TcpStream>>) {
             attempt.broke(&error);
         }
     }
-    let _ = outbox.send(Message::Report(attempt.over()));
+    let _ = outbox.send(Message::Input(attempt.over()));
 }
 
 fn exchange(attempt: &mut Attempt, address: &str, outbox: &Sender<Message<TcpStream>>) -> io::Result<()> {
@@ -65,7 +65,7 @@ fn exchange(attempt: &mut Attempt, address: &str, outbox: &Sender<Message<TcpStr
         stream.set_read_timeout(Some(attempt.patience()))?;
         let read = stream.read(&mut buffer)?;
         if let Some(progress) = attempt.received(buffer.get(..read).unwrap_or_default()) {
-            let _ = outbox.send(Message::Report(progress));
+            let _ = outbox.send(Message::Input(progress));
         }
     }
     Ok(())

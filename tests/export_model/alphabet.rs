@@ -6,7 +6,8 @@
 use std::{sync::LazyLock, time::Duration};
 
 use abyssale_core::{
-    CallId, Disposition, Export, Input, Sent, Timestamp, Token, export::DownloadError, webhook::NewExport,
+    CallId, Disposition, Export, Input, Sent, Timestamp, Token, download::DownloadError, export::CallError,
+    http::Response, webhook::NewExport,
 };
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -142,13 +143,25 @@ impl Answer {
             Self::Unauthorized => (401, &[], br#"{"id":"unauthorized"}"#),
             Self::NotFound => (404, &[], b""),
             Self::NotSent => {
-                return export.handle(now, Input::CallFailed { call, sent: Sent::Never, reason: "refused" });
+                return export.handle(
+                    now,
+                    Input::CallFailed {
+                        call,
+                        error: CallError { sent: Sent::Never, reason: "refused".into() },
+                    },
+                );
             }
             Self::Lost => {
-                return export.handle(now, Input::CallFailed { call, sent: Sent::Maybe, reason: "reset" });
+                return export.handle(
+                    now,
+                    Input::CallFailed {
+                        call,
+                        error: CallError { sent: Sent::Maybe, reason: "reset".into() },
+                    },
+                );
             }
         };
-        export.handle(now, Input::Response { call, status, headers: &headers, body })
+        export.handle(now, Input::Response { call, response: Response::new(status, headers, body) })
     }
 }
 
@@ -187,21 +200,20 @@ impl Story {
             Address::Bare => None,
             Address::Foreign => Some(Token::from_random([8; 16])),
         };
-        export.handle(now, Input::Event { event: self.event(), token: token.as_ref() })
+        export.handle(now, Input::Event { event: self.event().clone(), token })
     }
 }
 
 /// What can be heard of a download.
-pub(crate) fn progress(call: CallId) -> Input<'static> {
+pub(crate) fn progress(call: CallId) -> Input {
     Input::Progress { call, received: 1, total: None }
 }
 
-pub(crate) fn interrupted(call: CallId) -> Input<'static> {
-    static RESET: LazyLock<DownloadError> = LazyLock::new(|| DownloadError::Interrupted("reset".into()));
-    Input::DownloadFailed { call, error: &RESET }
+pub(crate) fn interrupted(call: CallId) -> Input {
+    Input::DownloadFailed { call, error: DownloadError::Interrupted("reset".into()) }
 }
 
-pub(crate) fn downloaded(call: CallId) -> Input<'static> {
+pub(crate) fn downloaded(call: CallId) -> Input {
     Input::Downloaded { call, bytes: 22 }
 }
 

@@ -161,7 +161,8 @@ impl World {
                 rule!(Some(deadline) == self.export.poll_timeout(), "two opinions of the deadline");
                 ledger.called(setting, now, call, deadline)?;
             }
-            Output::Download { call, request, first_byte_timeout, .. } => {
+            Output::Download { call, transfer, first_byte_timeout, .. } => {
+                let request = transfer.request();
                 rule!(!request.carries_key(), "the key goes to the archive's host");
                 ledger.downloads(setting, now, call, request.url().as_str(), first_byte_timeout)?;
                 // It was due since the state began, not since this poll.

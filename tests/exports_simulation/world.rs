@@ -5,9 +5,9 @@
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use abyssale_core::{
-    CallId, Config, Disposition, Exports, Input, JobId, Output, Report, Sent, Snapshot, Timestamp,
-    TokenPlacement,
-    export::{DownloadError, NotFetched},
+    CallId, Config, Disposition, Exports, Input, JobId, Output, Sent, Snapshot, Timestamp, TokenPlacement,
+    download::DownloadError,
+    export::CallError,
     exports::Change,
     http::Response,
     webhook::{CallbackEndpoint, Verifier},
@@ -411,23 +411,31 @@ impl World {
             Answer::Refused => (401, &[], br#"{"id":"unauthorized"}"#),
             Answer::NotSent | Answer::Lost => {
                 let sent = if answer == Answer::Lost { Sent::Maybe } else { Sent::Never };
-                return self.exports.handle(self.now, job, Input::CallFailed { call, sent, reason: "reset" });
+                return self.exports.handle(
+                    self.now,
+                    job,
+                    Input::CallFailed { call, error: CallError { sent, reason: "reset".into() } },
+                );
             }
         };
-        self.exports.handle(self.now, job, Input::Response { call, status, headers: &headers, body })
+        self.exports.handle(
+            self.now,
+            job,
+            Input::Response { call, response: Response::new(status, headers, body) },
+        )
     }
 
     fn land(&mut self, job: JobId, call: CallId, download: Download) -> Disposition {
-        let status = |status| Err(NotFetched::Refused(Response { status, headers: vec![], body: vec![] }));
+        let status = |status| Err(DownloadError::Refused(Response::new(status, &[], b"")));
         let result = match download {
             Download::Whole => Ok(22),
-            Download::BreaksOff => Err(DownloadError::Interrupted("reset".into()).into()),
-            Download::DiskFull => Err(DownloadError::Storage("no space".into()).into()),
+            Download::BreaksOff => Err(DownloadError::Interrupted("reset".into())),
+            Download::DiskFull => Err(DownloadError::Storage("no space".into())),
             Download::Busy => status(503),
             Download::Gone => status(404),
             Download::Silence => return Disposition::Stale,
         };
-        self.exports.handle(self.now, job, &Report::of_download(call, result))
+        self.exports.handle(self.now, job, Input::of_download(call, result))
     }
 
     fn delivery(&mut self, nth: usize, call: CallId, archive: u64, attempt: usize) -> Checked {

@@ -3,9 +3,7 @@
 use std::{future::Future, path::Path, pin::Pin};
 
 use abyssale_core::{
-    CallId, Export, Finished, Input, Output, Report,
-    export::{CallError, NotFetched},
-    http::Response,
+    CallId, Export, Finished, Input, Output, download::DownloadError, export::CallError, http::Response,
 };
 use abyssale_host::{
     Clock, Error, Observer, Progress,
@@ -30,7 +28,7 @@ pub(crate) trait Machine {
     /// Waits until there may be something to be done. May be dropped in the middle.
     fn wait(&mut self) -> impl Future<Output = ()> + Send;
     /// Tells the job what happened. Whatever becomes of it, the next output says what follows.
-    fn tell(&mut self, input: Input<'_>);
+    fn tell(&mut self, input: Input);
 }
 
 /// Carries out a job. Dropping the future ends that: its connection is closed, and what can be resumed of a download
@@ -65,10 +63,10 @@ async fn carry_on(
                     let limit = deadline.saturating_duration_since(client.clock().now());
                     work = Work::Call(call, Box::pin(send(client.http(), request, limit, Some(call))));
                 }
-                Output::Download { call, request, first_byte_timeout, stall_timeout } => {
+                Output::Download { call, transfer, first_byte_timeout, stall_timeout } => {
                     let (sender, progress) = watch::channel(Count::default());
                     let fetch =
-                        fetch(client, call, request, first_byte_timeout, stall_timeout, target, sender);
+                        fetch(client, call, *transfer, first_byte_timeout, stall_timeout, target, sender);
                     work = Work::Fetch(call, Box::pin(fetch), progress);
                 }
                 Output::Abort(call) if work.call() == Some(call) => work = Work::None,
@@ -82,17 +80,17 @@ async fn carry_on(
                 _ => {}
             }
         }
-        let (report, resumed_from) = tokio::select! {
+        let (input, resumed_from) = tokio::select! {
             // What has happened is told before the time is: an answer that came with the deadline counts.
             biased;
             happened = work.next() => happened,
             () = machine.wait() => continue,
         };
-        if !matches!(report, Report::Progress { .. }) {
+        if !matches!(input, Input::Progress { .. }) {
             work = Work::None;
         }
-        show(&report, resumed_from, target, observer);
-        machine.tell((&report).into());
+        show(&input, resumed_from, target, observer);
+        machine.tell(input);
     }
 }
 
@@ -113,7 +111,7 @@ impl Machine for Alone {
         self.tell(Input::Tick);
     }
 
-    fn tell(&mut self, input: Input<'_>) {
+    fn tell(&mut self, input: Input) {
         let _ = self.export.handle(self.clock.now(), input);
     }
 }
@@ -132,7 +130,7 @@ impl Machine for Seat<'_, Doorbell> {
         self.bell().0.notified().await;
     }
 
-    fn tell(&mut self, input: Input<'_>) {
+    fn tell(&mut self, input: Input) {
         Seat::tell(self, input);
     }
 }
@@ -151,7 +149,11 @@ impl Bell for Doorbell {
 enum Work<'w> {
     None,
     Call(CallId, Pin<Box<dyn Future<Output = Result<Response, CallError>> + Send + 'w>>),
-    Fetch(CallId, Pin<Box<dyn Future<Output = Result<u64, NotFetched>> + Send + 'w>>, watch::Receiver<Count>),
+    Fetch(
+        CallId,
+        Pin<Box<dyn Future<Output = Result<u64, DownloadError>> + Send + 'w>>,
+        watch::Receiver<Count>,
+    ),
 }
 
 impl Work<'_> {
@@ -164,29 +166,29 @@ impl Work<'_> {
 
     /// Goes on with the work, and says what came of it and how much of a download was here before. Dropped in the
     /// middle, it goes on from there the next time.
-    async fn next(&mut self) -> (Report, u64) {
+    async fn next(&mut self) -> (Input, u64) {
         match self {
             Self::None => std::future::pending().await,
-            Self::Call(call, answering) => (Report::of_call(*call, answering.await), 0),
+            Self::Call(call, answering) => (Input::of_call(*call, answering.await), 0),
             Self::Fetch(call, fetching, progress) => tokio::select! {
                 // The end is looked at first, so that no progress is told after it.
                 biased;
-                fetched = fetching => (Report::of_download(*call, fetched), progress.borrow().resumed_from),
+                fetched = fetching => (Input::of_download(*call, fetched), progress.borrow().resumed_from),
                 Ok(()) = progress.changed() => {
                     let Count { received, total, resumed_from } = *progress.borrow_and_update();
-                    (Report::Progress { call: *call, received, total }, resumed_from)
+                    (Input::Progress { call: *call, received, total }, resumed_from)
                 }
             },
         }
     }
 }
 
-fn show(report: &Report, resumed_from: u64, target: &Path, observer: &mut dyn Observer) {
-    match *report {
-        Report::Progress { received, total, .. } => {
+fn show(input: &Input, resumed_from: u64, target: &Path, observer: &mut dyn Observer) {
+    match *input {
+        Input::Progress { received, total, .. } => {
             observer.observe(Progress::Downloading { received, total, resumed_from });
         }
-        Report::Downloaded { bytes, .. } => {
+        Input::Downloaded { bytes, .. } => {
             observer.observe(Progress::Downloading { received: bytes, total: Some(bytes), resumed_from });
             observer.observe(Progress::Saved { path: target, bytes });
         }

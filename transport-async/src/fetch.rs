@@ -5,12 +5,11 @@ use std::{future::Future, path::Path, pin::pin, time::Duration};
 
 use abyssale_core::{
     CallId,
-    download::{Receive, Step, Transfer, TransferError},
-    export::NotFetched,
-    http::{Request, Response},
+    download::{DownloadError, Receive, Step, Transfer},
+    http::Response,
 };
 use abyssale_host::{
-    FileError, PartFile,
+    PartFile,
     trace::{self, Download},
 };
 use http_body_util::BodyExt as _;
@@ -40,45 +39,45 @@ pub(crate) struct Count {
 pub(crate) async fn fetch(
     client: &Client,
     call: CallId,
-    request: Request,
+    transfer: Transfer,
     first_byte: Duration,
     stall: Duration,
     target: &Path,
     progress: watch::Sender<Count>,
-) -> Result<u64, NotFetched> {
-    let download = Download::begin(&request, call);
-    let attempt = attempt(client, request, first_byte, stall, target, progress);
+) -> Result<u64, DownloadError> {
+    let download = Download::begin(transfer.url(), call);
+    let attempt = attempt(client, transfer, first_byte, stall, target, progress);
     let fetched = download.span().around(attempt).await;
     end(download, &fetched);
     fetched
 }
 
 /// Says what a download came to.
-pub(crate) fn end(download: Download, fetched: &Result<u64, NotFetched>) {
+pub(crate) fn end(download: Download, fetched: &Result<u64, DownloadError>) {
     match fetched {
         Ok(bytes) => download.done(*bytes),
-        Err(NotFetched::Refused(answer)) => download.refused(answer.status),
-        Err(NotFetched::Failed(error)) => download.failed(error),
+        Err(DownloadError::Refused(answer)) => download.refused(answer.status),
+        Err(error) => download.failed(error),
     }
 }
 
 async fn attempt(
     client: &Client,
-    request: Request,
+    transfer: Transfer,
     first_byte: Duration,
     stall: Duration,
     target: &Path,
     progress: watch::Sender<Count>,
-) -> Result<u64, NotFetched> {
+) -> Result<u64, DownloadError> {
     let owned = target.to_owned();
     let file = in_background(move || PartFile::open(&owned)).await?;
-    let mut transfer = file.resumed(transfer(client, &request));
+    let mut transfer = file.resumed(transfer);
     if let Some(rest) = transfer.nothing_left() {
         progress.send_replace(Count { received: rest.from, total: rest.total, resumed_from: rest.from });
-        return Ok(patiently(in_background(move || file.finish(&rest)), stall, &progress).await?);
+        return patiently(in_background(move || file.finish(&rest)), stall, &progress).await;
     }
     match ask(client, &mut transfer, first_byte).await {
-        Ok((receive, body)) => Ok(take_in(file, receive, body, stall, &progress).await?),
+        Ok((receive, body)) => take_in(file, receive, body, stall, &progress).await,
         Err(NotBegun::Refused { is_gone, response }) => {
             // Closing it may remove it, which takes the disk a while.
             let close = in_background(move || {
@@ -88,20 +87,13 @@ async fn attempt(
                 Ok(())
             });
             at_the_end(close, stall, &progress).await?;
-            Err(NotFetched::Refused(response))
+            Err(DownloadError::Refused(response))
         }
         Err(NotBegun::Failed(error)) => {
             let close = in_background(move || Err(file.give_up(error)));
-            Ok(at_the_end(close, stall, &progress).await?)
+            at_the_end(close, stall, &progress).await
         }
     }
-}
-
-/// The transfer of everything that a request asks for.
-pub(crate) fn transfer(client: &Client, request: &Request) -> Transfer {
-    let config = client.config();
-    let base = config.endpoint.base_url().clone();
-    Transfer::new(request.url().clone(), config.archive.clone(), base)
 }
 
 /// Why there is no body.
@@ -109,7 +101,7 @@ pub(crate) enum NotBegun {
     /// The answer was not a 2xx.
     Refused { is_gone: bool, response: Response },
     /// There was none, or it cannot be used.
-    Failed(TransferError),
+    Failed(DownloadError),
 }
 
 /// Asks until there is a body to take in: again after a redirect, and without a range where the range did not fit.
@@ -122,14 +114,14 @@ pub(crate) async fn ask(
         let deadline = Instant::now() + first_byte;
         let response = begin(client.download_http(), transfer.request(), deadline)
             .await
-            .map_err(|error| NotBegun::Failed(TransferError::Interrupted(error.reason)))?;
+            .map_err(|error| NotBegun::Failed(DownloadError::Interrupted(error.reason)))?;
         let (parts, body) = response.into_parts();
         match transfer.handle_head(parts.status.as_u16(), &parts.headers) {
             Step::Receive(receive) => return Ok((receive, body)),
             Step::Refused { is_gone } => {
                 let body = read_bounded(body, deadline).await;
                 let response = http::Response::from_parts(parts, body);
-                return Err(NotBegun::Refused { is_gone, response: transfer.refused(response.into()) });
+                return Err(NotBegun::Refused { is_gone, response: transfer.redact(response.into()) });
             }
             Step::Failed(error) => return Err(NotBegun::Failed(error)),
             // The next connection is another one, so what is left of this body need not be read.
@@ -144,7 +136,7 @@ async fn take_in(
     mut body: Incoming,
     stall: Duration,
     progress: &watch::Sender<Count>,
-) -> Result<u64, FileError> {
+) -> Result<u64, DownloadError> {
     let mut count = Count { received: receive.from, total: receive.total, resumed_from: receive.from };
     trace::receiving(&receive);
     progress.send_replace(count);

@@ -1,6 +1,7 @@
 //! The way of a body's pieces to the disk, which may take its time while the runtime's threads must not wait for it.
 
-use abyssale_host::{FileError, PartFile};
+use abyssale_core::download::DownloadError;
+use abyssale_host::PartFile;
 use bytes::Bytes;
 use tokio::task::{JoinHandle, spawn_blocking};
 
@@ -8,7 +9,7 @@ use tokio::task::{JoinHandle, spawn_blocking};
 ///
 /// Dropped, it stops after the batch that is being written; the file's lock is kept until then.
 pub(crate) struct Sink {
-    writing: JoinHandle<Result<PartFile, FileError>>,
+    writing: JoinHandle<Result<PartFile, DownloadError>>,
     gathered: Vec<Bytes>,
     bytes: usize,
 }
@@ -17,7 +18,7 @@ impl Sink {
     /// A sink into `file`, once `prepare` has been done to it.
     pub(crate) fn new(
         mut file: PartFile,
-        prepare: impl FnOnce(&mut PartFile) -> Result<(), FileError> + Send + 'static,
+        prepare: impl FnOnce(&mut PartFile) -> Result<(), DownloadError> + Send + 'static,
     ) -> Self {
         let writing = spawn_blocking(move || prepare(&mut file).map(|()| file));
         Self { writing, gathered: Vec::new(), bytes: 0 }
@@ -40,7 +41,7 @@ impl Sink {
     }
 
     /// Waits until the disk has done with the last batch, and begins with this one. May be dropped in the middle.
-    pub(crate) async fn turn(&mut self) -> Result<(), FileError> {
+    pub(crate) async fn turn(&mut self) -> Result<(), DownloadError> {
         let mut file = joined((&mut self.writing).await)?;
         let batch = std::mem::take(&mut self.gathered);
         self.bytes = 0;
@@ -54,7 +55,7 @@ impl Sink {
     }
 
     /// Waits until everything is written.
-    pub(crate) async fn into_file(mut self) -> Result<PartFile, FileError> {
+    pub(crate) async fn into_file(mut self) -> Result<PartFile, DownloadError> {
         if self.is_waiting() {
             self.turn().await?;
         }
@@ -64,19 +65,19 @@ impl Sink {
 
 /// Does something to a file in the background.
 pub(crate) async fn in_background<T: Send + 'static>(
-    work: impl FnOnce() -> Result<T, FileError> + Send + 'static,
-) -> Result<T, FileError> {
+    work: impl FnOnce() -> Result<T, DownloadError> + Send + 'static,
+) -> Result<T, DownloadError> {
     joined(spawn_blocking(work).await)
 }
 
-fn joined<T>(joined: Result<Result<T, FileError>, tokio::task::JoinError>) -> Result<T, FileError> {
+fn joined<T>(joined: Result<Result<T, DownloadError>, tokio::task::JoinError>) -> Result<T, DownloadError> {
     // It fails only when the runtime is shutting down; the next process goes on.
     joined.unwrap_or_else(|error| Err(interrupted(&error.to_string())))
 }
 
 /// An attempt that broke off.
-pub(crate) fn interrupted(reason: &str) -> FileError {
-    abyssale_core::download::TransferError::Interrupted(reason.into()).into()
+pub(crate) fn interrupted(reason: &str) -> DownloadError {
+    DownloadError::Interrupted(reason.into())
 }
 
 /// While this much waits for the disk, nothing more is received.

@@ -1,13 +1,15 @@
 //! A download to where nothing can be taken back. The machine, the checks and the way of the bytes are those of every
 //! download; what such a place needs beside them is core's ([`Stream`]).
 
-use std::time::Duration;
+use std::{io, time::Duration};
 
 use abyssale_core::{
-    Finished, Input, Output, Report, download::Stream, export::NotFetched, http::Request, webhook::NewExport,
+    Finished, Input, Output,
+    download::{DownloadError, Stream, Transfer},
+    webhook::NewExport,
 };
 use abyssale_host::{
-    Error, FileError, Observer, Progress, fetch_only,
+    Error, Observer, Progress, fetch_only,
     trace::{self, Download, Job},
 };
 use http_body_util::BodyExt as _;
@@ -18,7 +20,7 @@ use tokio::{
 
 use crate::{
     Client,
-    fetch::{NotBegun, ask, end, transfer},
+    fetch::{NotBegun, ask, end},
     send::with_causes,
     sink::interrupted,
 };
@@ -52,14 +54,14 @@ async fn carry_on<W: AsyncWrite + Send + Unpin>(
     loop {
         while let Some(output) = export.poll_output() {
             match output {
-                Output::Download { call, request, first_byte_timeout, stall_timeout } => {
-                    let download = Download::begin(&request, call);
+                Output::Download { call, transfer, first_byte_timeout, stall_timeout } => {
+                    let download = Download::begin(transfer.url(), call);
                     let timeouts = [first_byte_timeout, stall_timeout];
-                    let attempt = attempt(client, &request, timeouts, &mut stream, writer, observer);
+                    let attempt = attempt(client, *transfer, timeouts, &mut stream, writer, observer);
                     let fetched = download.span().around(attempt).await;
                     end(download, &fetched);
                     // Whatever became of it, the next output says what follows.
-                    let _ = export.handle(clock.now(), &Report::of_download(call, fetched));
+                    let _ = export.handle(clock.now(), Input::of_download(call, fetched));
                 }
                 Output::Done(result) => return Ok(result?),
                 Output::Notice(notice) => {
@@ -78,17 +80,17 @@ async fn carry_on<W: AsyncWrite + Send + Unpin>(
 
 async fn attempt<W: AsyncWrite + Send + Unpin>(
     client: &Client,
-    request: &Request,
+    transfer: Transfer,
     [first_byte, stall]: [Duration; 2],
     stream: &mut Stream,
     writer: &mut W,
     observer: &mut dyn Observer,
-) -> Result<u64, NotFetched> {
-    let mut transfer = stream.resumed(transfer(client, request));
+) -> Result<u64, DownloadError> {
+    let mut transfer = stream.resumed(transfer);
     let (receive, mut body) = match ask(client, &mut transfer, first_byte).await {
         Ok(begun) => begun,
-        Err(NotBegun::Refused { response, .. }) => return Err(NotFetched::Refused(response)),
-        Err(NotBegun::Failed(error)) => return Err(error.into()),
+        Err(NotBegun::Refused { response, .. }) => return Err(DownloadError::Refused(response)),
+        Err(NotBegun::Failed(error)) => return Err(error),
     };
     stream.begin(&receive);
     trace::receiving(&receive);
@@ -97,18 +99,22 @@ async fn attempt<W: AsyncWrite + Send + Unpin>(
         observer.observe(Progress::Downloading { received, total, resumed_from });
         // Waiting for the writer is not waiting for the server.
         let Ok(frame) = timeout(stall, body.frame()).await else {
-            return Err(interrupted(&format!("no byte came for {} s", stall.as_secs_f32())).into());
+            return Err(interrupted(&format!("no byte came for {} s", stall.as_secs_f32())));
         };
         let piece = match frame {
             None => break,
-            Some(Err(error)) => return Err(interrupted(&with_causes(&error)).into()),
+            Some(Err(error)) => return Err(interrupted(&with_causes(&error))),
             Some(Ok(frame)) => frame.into_data().unwrap_or_default(),
         };
         let new = stream.take(&receive, &piece)?;
         trace::received(stream.passed());
-        writer.write_all(&new).await.map_err(FileError::Writer)?;
+        writer.write_all(&new).await.map_err(|error| refused(&error))?;
     }
     let bytes = stream.finish(&receive)?;
-    writer.flush().await.map_err(FileError::Writer)?;
+    writer.flush().await.map_err(|error| refused(&error))?;
     Ok(bytes)
+}
+
+fn refused(error: &io::Error) -> DownloadError {
+    DownloadError::Storage(format!("the archive cannot be handed on: {error}").into())
 }

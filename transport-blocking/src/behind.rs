@@ -8,8 +8,8 @@ use std::{
     thread::{self, JoinHandle},
 };
 
-use abyssale_core::download::{Receive, Transfer, TransferError};
-use abyssale_host::{FileError, PartFile};
+use abyssale_core::download::{DownloadError, Receive, Transfer};
+use abyssale_host::PartFile;
 
 use crate::fetch::{CHUNK, Store};
 
@@ -34,7 +34,7 @@ struct Writer {
     full: SyncSender<(Vec<u8>, usize)>,
     /// The same buffers, on their way back.
     empty: Receiver<Vec<u8>>,
-    thread: JoinHandle<Result<PartFile, FileError>>,
+    thread: JoinHandle<Result<PartFile, DownloadError>>,
 }
 
 impl Behind {
@@ -43,7 +43,7 @@ impl Behind {
     }
 
     /// The file, with everything in it that has come.
-    fn into_file(mut self) -> Result<PartFile, FileError> {
+    fn into_file(mut self) -> Result<PartFile, DownloadError> {
         match mem::replace(&mut self.state, State::Ended) {
             State::Idle(file) => Ok(*file),
             State::Writing(writer) => writer.end(),
@@ -64,17 +64,17 @@ impl Store for Behind {
         self.len
     }
 
-    fn begin(&mut self, receive: &Receive) -> Result<(), FileError> {
+    fn begin(&mut self, receive: &Receive) -> Result<(), DownloadError> {
         let State::Idle(mut file) = mem::replace(&mut self.state, State::Ended) else { return Err(ended()) };
         file.begin(receive)?;
         self.len = file.len();
         let writer = Writer::start(*file);
-        let failed = |source| FileError::Storage { path: self.target.clone(), source };
+        let failed = |source| DownloadError::Storage(format!("{}: {source}", self.target.display()).into());
         self.state = State::Writing(writer.map_err(failed)?);
         Ok(())
     }
 
-    fn write(&mut self, _: &Receive, buffer: &mut Vec<u8>, count: usize) -> Result<(), FileError> {
+    fn write(&mut self, _: &Receive, buffer: &mut Vec<u8>, count: usize) -> Result<(), DownloadError> {
         let State::Writing(writer) = &mut self.state else { return Err(ended()) };
         let next = writer.empty.try_recv().unwrap_or_else(|_| vec![0; CHUNK]);
         if writer.full.send((mem::replace(buffer, next), count)).is_ok() {
@@ -88,11 +88,11 @@ impl Store for Behind {
         }
     }
 
-    fn finish(self, receive: &Receive) -> Result<u64, FileError> {
+    fn finish(self, receive: &Receive) -> Result<u64, DownloadError> {
         self.into_file()?.finish(receive)
     }
 
-    fn give_up(self, error: TransferError) -> FileError {
+    fn give_up(self, error: DownloadError) -> DownloadError {
         match self.into_file() {
             Ok(file) => file.give_up(error),
             Err(error) => error,
@@ -131,14 +131,14 @@ impl Writer {
         Ok(Self { full, empty, thread })
     }
 
-    fn end(self) -> Result<PartFile, FileError> {
+    fn end(self) -> Result<PartFile, DownloadError> {
         drop(self.full);
         self.thread.join().unwrap_or_else(|_| Err(ended()))
     }
 }
 
-fn ended() -> FileError {
-    TransferError::Interrupted("the writing of the file has ended".into()).into()
+fn ended() -> DownloadError {
+    DownloadError::Interrupted("the writing of the file has ended".into())
 }
 
 /// How many buffers may wait to be written: with those that are being filled and written, less than a megabyte.

@@ -6,7 +6,7 @@ use std::{
     thread,
 };
 
-use abyssale_core::{Export, Finished, Input, Output, Report};
+use abyssale_core::{Export, Finished, Input, Output};
 use abyssale_host::{
     Clock, Error, Observer, Progress,
     office::{Bell, Mail, Seat},
@@ -26,7 +26,7 @@ pub(crate) trait Machine {
     /// Waits until there may be something to be done.
     fn wait(&mut self);
     /// Tells the job what happened. Whatever becomes of it, the next output says what follows.
-    fn tell(&mut self, input: Input<'_>);
+    fn tell(&mut self, input: Input);
 }
 
 /// Carries out a job in the calling thread. `target` is where the archive goes.
@@ -55,20 +55,19 @@ fn carry_on(
             Some(Output::Call { call, request, deadline }) => {
                 observer.observe(Progress::Requesting);
                 let timeout = deadline.saturating_duration_since(clock.now());
-                let report = Report::of_call(call, send(client.caller(), request, timeout, Some(call)));
-                machine.tell((&report).into());
+                machine.tell(Input::of_call(call, send(client.caller(), request, timeout, Some(call))));
             }
-            Some(Output::Download { call, request, first_byte_timeout, stall_timeout }) => {
+            Some(Output::Download { call, transfer, first_byte_timeout, stall_timeout }) => {
                 let mut progress = |Count { received, total, resumed_from }| {
                     machine.tell(Input::Progress { call, received, total });
                     observer.observe(Progress::Downloading { received, total, resumed_from });
                 };
                 let fetched =
-                    fetch(client, call, &request, first_byte_timeout, stall_timeout, target, &mut progress);
+                    fetch(client, call, *transfer, first_byte_timeout, stall_timeout, target, &mut progress);
                 if let Ok(bytes) = fetched {
                     observer.observe(Progress::Saved { path: target, bytes });
                 }
-                machine.tell((&Report::of_download(call, fetched)).into());
+                machine.tell(Input::of_download(call, fetched));
             }
             Some(Output::Notice(notice)) => {
                 job.notice(&notice);
@@ -100,7 +99,7 @@ impl Machine for Alone {
         self.tell(Input::Tick);
     }
 
-    fn tell(&mut self, input: Input<'_>) {
+    fn tell(&mut self, input: Input) {
         let _ = self.export.handle(self.clock.now(), input);
     }
 }
@@ -118,7 +117,7 @@ impl Machine for Seat<'_, Doorbell> {
         self.bell().wait();
     }
 
-    fn tell(&mut self, input: Input<'_>) {
+    fn tell(&mut self, input: Input) {
         Seat::tell(self, input);
     }
 }

@@ -9,12 +9,10 @@ use std::{
 
 use abyssale_core::{
     CallId,
-    download::{Receive, Step, Transfer, TransferError},
-    export::NotFetched,
-    http::Request,
+    download::{DownloadError, Receive, Step, Transfer},
 };
 use abyssale_host::{
-    FileError, PartFile,
+    PartFile,
     trace::{self, Download},
 };
 use ureq::{Body, http};
@@ -39,11 +37,11 @@ pub(crate) trait Store {
     fn resumed(&self, transfer: Transfer) -> Transfer;
     /// How many bytes are there.
     fn len(&self) -> u64;
-    fn begin(&mut self, receive: &Receive) -> Result<(), FileError>;
+    fn begin(&mut self, receive: &Receive) -> Result<(), DownloadError>;
     /// Takes the first `count` bytes of `buffer`, and perhaps the buffer for another one of its size.
-    fn write(&mut self, receive: &Receive, buffer: &mut Vec<u8>, count: usize) -> Result<(), FileError>;
-    fn finish(self, receive: &Receive) -> Result<u64, FileError>;
-    fn give_up(self, error: TransferError) -> FileError;
+    fn write(&mut self, receive: &Receive, buffer: &mut Vec<u8>, count: usize) -> Result<(), DownloadError>;
+    fn finish(self, receive: &Receive) -> Result<u64, DownloadError>;
+    fn give_up(self, error: DownloadError) -> DownloadError;
     fn discard(self);
 }
 
@@ -53,64 +51,63 @@ pub(crate) trait Store {
 pub(crate) fn fetch(
     client: &Client,
     call: CallId,
-    request: &Request,
+    transfer: Transfer,
     first_byte: Duration,
     stall: Duration,
     target: &Path,
     progress: &mut dyn FnMut(Count),
-) -> Result<u64, NotFetched> {
+) -> Result<u64, DownloadError> {
     let open = || Ok(Behind::new(PartFile::open(target)?, target.to_owned()));
-    fetch_into(client, call, request, first_byte, stall, open, progress)
+    fetch_into(client, call, transfer, first_byte, stall, open, progress)
 }
 
 /// The same into any store.
 pub(crate) fn fetch_into<S: Store>(
     client: &Client,
     call: CallId,
-    request: &Request,
+    transfer: Transfer,
     first_byte: Duration,
     stall: Duration,
-    open: impl FnOnce() -> Result<S, FileError>,
+    open: impl FnOnce() -> Result<S, DownloadError>,
     progress: &mut dyn FnMut(Count),
-) -> Result<u64, NotFetched> {
-    let download = Download::begin(request, call);
-    let fetched = download.span().in_scope(|| attempt(client, request, first_byte, stall, open()?, progress));
+) -> Result<u64, DownloadError> {
+    let download = Download::begin(transfer.url(), call);
+    let fetched =
+        download.span().in_scope(|| attempt(client, transfer, first_byte, stall, open()?, progress));
     match &fetched {
         Ok(bytes) => download.done(*bytes),
-        Err(NotFetched::Refused(answer)) => download.refused(answer.status),
-        Err(NotFetched::Failed(error)) => download.failed(error),
+        Err(DownloadError::Refused(answer)) => download.refused(answer.status),
+        Err(error) => download.failed(error),
     }
     fetched
 }
 
 fn attempt<S: Store>(
     client: &Client,
-    request: &Request,
+    transfer: Transfer,
     first_byte: Duration,
     stall: Duration,
     store: S,
     progress: &mut dyn FnMut(Count),
-) -> Result<u64, NotFetched> {
-    let config = client.config();
-    let base = config.endpoint.base_url().clone();
-    let mut transfer = store.resumed(Transfer::new(request.url().clone(), config.archive.clone(), base));
+) -> Result<u64, DownloadError> {
+    let mut transfer = store.resumed(transfer);
     if let Some(rest) = transfer.nothing_left() {
-        return Ok(store.finish(&rest)?);
+        return store.finish(&rest);
     }
     loop {
         let response = begin_download(client.download_caller(), transfer.request(), first_byte, stall)
-            .map_err(|error| TransferError::Interrupted(error.reason))?;
+            .map_err(|error| DownloadError::Interrupted(error.reason))?;
         let (parts, body) = response.into_parts();
         match transfer.handle_head(parts.status.as_u16(), &parts.headers) {
-            Step::Receive(receive) => return Ok(take_in(store, &receive, body, progress)?),
+            Step::Receive(receive) => return take_in(store, &receive, body, progress),
             Step::Refused { is_gone } => {
                 if is_gone {
                     store.discard();
                 }
                 let response = http::Response::from_parts(parts, read_bounded(body));
-                return Err(NotFetched::Refused(transfer.refused(response.into())));
+                return Err(DownloadError::Refused(transfer.redact(response.into())));
             }
-            Step::Failed(error) => return Err(store.give_up(error).into()),
+            Step::Failed(error) => return Err(store.give_up(error)),
             // The next connection is another one, so what is left of this body need not be read.
             _ => {}
         }
@@ -122,7 +119,7 @@ fn take_in<S: Store>(
     receive: &Receive,
     body: Body,
     progress: &mut dyn FnMut(Count),
-) -> Result<u64, FileError> {
+) -> Result<u64, DownloadError> {
     store.begin(receive)?;
     trace::receiving(receive);
     let mut report = |received| {
@@ -136,7 +133,7 @@ fn take_in<S: Store>(
         let read = match body.read(&mut buffer) {
             Ok(read) => read,
             Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-            Err(error) => return Err(TransferError::Interrupted(error.to_string().into()).into()),
+            Err(error) => return Err(DownloadError::Interrupted(error.to_string().into())),
         };
         if read == 0 {
             break;

@@ -1,14 +1,17 @@
 //! A download to where nothing can be taken back. The machine, the checks and the way of the bytes are those of every
 //! download; what such a place needs beside them is core's ([`Stream`]).
 
-use std::{io::Write, thread};
+use std::{
+    io::{self, Write},
+    thread,
+};
 
 use abyssale_core::{
-    Finished, Input, Output, Report,
-    download::{Receive, Stream, Transfer, TransferError},
+    Finished, Input, Output,
+    download::{DownloadError, Receive, Stream, Transfer},
     webhook::NewExport,
 };
-use abyssale_host::{Error, FileError, Observer, Progress, fetch_only, trace::Job};
+use abyssale_host::{Error, Observer, Progress, fetch_only, trace::Job};
 
 use crate::{
     Client,
@@ -44,7 +47,7 @@ fn carry_on(
     loop {
         while let Some(output) = export.poll_output() {
             match output {
-                Output::Download { call, request, first_byte_timeout, stall_timeout } => {
+                Output::Download { call, transfer, first_byte_timeout, stall_timeout } => {
                     let outlet = Outlet { stream: &mut stream, writer };
                     let mut progress = |Count { received, total, resumed_from }| {
                         observer.observe(Progress::Downloading { received, total, resumed_from });
@@ -52,14 +55,14 @@ fn carry_on(
                     let fetched = fetch_into(
                         client,
                         call,
-                        &request,
+                        *transfer,
                         first_byte_timeout,
                         stall_timeout,
                         || Ok(outlet),
                         &mut progress,
                     );
                     // Whatever became of it, the next output says what follows.
-                    let _ = export.handle(clock.now(), &Report::of_download(call, fetched));
+                    let _ = export.handle(clock.now(), Input::of_download(call, fetched));
                 }
                 Output::Done(result) => return Ok(result?),
                 Output::Notice(notice) => {
@@ -91,27 +94,31 @@ impl Store for Outlet<'_> {
         self.stream.passed()
     }
 
-    fn begin(&mut self, receive: &Receive) -> Result<(), FileError> {
+    fn begin(&mut self, receive: &Receive) -> Result<(), DownloadError> {
         self.stream.begin(receive);
         Ok(())
     }
 
-    fn write(&mut self, receive: &Receive, buffer: &mut Vec<u8>, count: usize) -> Result<(), FileError> {
+    fn write(&mut self, receive: &Receive, buffer: &mut Vec<u8>, count: usize) -> Result<(), DownloadError> {
         let piece = buffer.get(..count).unwrap_or_default();
         let new = self.stream.take(receive, piece)?;
-        self.writer.write_all(&new).map_err(FileError::Writer)
+        self.writer.write_all(&new).map_err(|error| refused(&error))
     }
 
-    fn finish(self, receive: &Receive) -> Result<u64, FileError> {
+    fn finish(self, receive: &Receive) -> Result<u64, DownloadError> {
         let bytes = self.stream.finish(receive)?;
-        self.writer.flush().map_err(FileError::Writer)?;
+        self.writer.flush().map_err(|error| refused(&error))?;
         Ok(bytes)
     }
 
-    fn give_up(self, error: TransferError) -> FileError {
-        error.into()
+    fn give_up(self, error: DownloadError) -> DownloadError {
+        error
     }
 
     /// What was written stays written.
     fn discard(self) {}
+}
+
+fn refused(error: &io::Error) -> DownloadError {
+    DownloadError::Storage(format!("the archive cannot be handed on: {error}").into())
 }

@@ -3,12 +3,12 @@
 use std::io;
 
 use abyssale_core::{
-    Failure, InvalidOrder, JobId, ResponseError, RestoreError, StoreError, export::CallError,
-    exports::AtCapacity, http::InvalidUrl,
+    Failure, InvalidOrder, JobId, ResponseError, RestoreError, StoreError, download::DownloadError,
+    export::CallError, exports::AtCapacity, http::InvalidUrl,
 };
 use thiserror::Error;
 
-use crate::{FileError, InvalidSetting, NoRandomness};
+use crate::{InvalidSetting, NoRandomness};
 
 /// Why there is no client, no receiver, no answer or no archive.
 #[derive(Debug, Error)]
@@ -56,7 +56,7 @@ pub enum Error {
     Failure(Box<Failure>),
     /// The archive could not be stored, or is none.
     #[error(transparent)]
-    File(#[from] FileError),
+    File(#[from] DownloadError),
     /// As many jobs are under way as there may be. Holds the order.
     #[error(transparent)]
     AtCapacity(#[from] AtCapacity),

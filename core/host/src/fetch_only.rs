@@ -15,7 +15,7 @@ pub fn fetch_only(config: &Arc<Config>, event: &NewExport, now: Timestamp) -> Re
     let order = Order::new(["00000000-0000-0000-0000-000000000000"], config.endpoint.base_url().as_str())?
         .with_token(token, TokenPlacement::PathSegment)?;
     let mut export = Export::new(Arc::clone(config), order, now);
-    let _ = export.handle(now, Input::Event { event, token: Some(&token) });
+    let _ = export.handle(now, Input::Event { event: event.clone(), token: Some(token) });
     Ok(export)
 }
 

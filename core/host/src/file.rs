@@ -13,14 +13,11 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use self::flush::Flusher;
 use abyssale_core::{
     archive,
-    download::{Part, Receive, Transfer, TransferError},
-    export::DownloadError,
+    download::{DownloadError, Part, Receive, Transfer},
 };
-use thiserror::Error;
-
-use self::flush::Flusher;
 
 /// The file that a download is collected in, locked, until it takes the target's name.
 ///
@@ -46,8 +43,8 @@ impl PartFile {
     /// Finds what an earlier download to `target` has left, or begins. The folder must exist.
     ///
     /// Whatever is at `target` stays there until [`finish`](Self::finish).
-    pub fn open(target: &Path) -> Result<Self, FileError> {
-        let failed = |source| FileError::Storage { path: target.to_owned(), source };
+    pub fn open(target: &Path) -> Result<Self, DownloadError> {
+        let failed = |source| storage(target, &source);
         if target.is_dir() {
             return Err(failed(io::Error::from(io::ErrorKind::IsADirectory)));
         }
@@ -71,21 +68,21 @@ impl PartFile {
     }
 
     /// Makes the file ready for a body: what is there from its beginning on is cut off.
-    pub fn begin(&mut self, receive: &Receive) -> Result<(), FileError> {
+    pub fn begin(&mut self, receive: &Receive) -> Result<(), DownloadError> {
         self.body = Some(receive.clone());
-        self.prepare(receive).map_err(|source| self.storage(source))
+        self.prepare(receive).map_err(|source| self.storage(&source))
     }
 
     /// Appends a piece of the body. More than was announced is not written, and spoils what was.
-    pub fn write(&mut self, piece: &[u8]) -> Result<(), FileError> {
+    pub fn write(&mut self, piece: &[u8]) -> Result<(), DownloadError> {
         let end = self.len.saturating_add(piece.len() as u64);
         if let Some(Err(error)) = self.body.as_ref().map(|body| body.check_room(end)) {
             self.part = None;
-            return Err(error.into());
+            return Err(error);
         }
         let written = self.file.write_all(piece);
         // A piece that was written in part is there in part: the next one to look asks the file system.
-        written.map_err(|source| self.storage(source))?;
+        written.map_err(|source| self.storage(&source))?;
         self.flusher.wrote(&self.file, piece.len() as u64);
         self.len += piece.len() as u64;
         Ok(())
@@ -104,22 +101,22 @@ impl PartFile {
     /// Checks that the file is a whole archive, flushes it to the disk and gives it its name.
     ///
     /// Returns its size in bytes. On an error the target is as it was before.
-    pub fn finish(mut self, receive: &Receive) -> Result<u64, FileError> {
+    pub fn finish(mut self, receive: &Receive) -> Result<u64, DownloadError> {
         receive.check_end(self.len)?;
-        let (head, tail) = ends(&mut self.file, self.len).map_err(|source| self.storage(source))?;
+        let (head, tail) = ends(&mut self.file, self.len).map_err(|source| self.storage(&source))?;
         if let Err(source) = archive::check_ends(&head, &tail, self.len) {
             return Err(self.give_up(receive.not_an_archive(source)));
         }
-        self.publish().map_err(|source| self.storage(source))?;
+        self.publish().map_err(|source| self.storage(&source))?;
         Ok(self.len)
     }
 
     /// Ends the download with this error, and removes the file if another attempt would come no further.
-    pub fn give_up(self, error: TransferError) -> FileError {
+    pub fn give_up(self, error: DownloadError) -> DownloadError {
         if !error.is_interruption() {
             self.discard();
         }
-        error.into()
+        error
     }
 
     /// Removes it, although it could be resumed: there will be nothing to resume it with.
@@ -153,8 +150,8 @@ impl PartFile {
         sync_folder(&self.target)
     }
 
-    fn storage(&self, source: io::Error) -> FileError {
-        FileError::Storage { path: self.target.clone(), source }
+    fn storage(&self, source: &io::Error) -> DownloadError {
+        storage(&self.target, source)
     }
 }
 
@@ -170,53 +167,25 @@ impl Drop for PartFile {
     }
 }
 
-/// An archive cannot be fetched into a file.
-#[derive(Debug, Error)]
-#[non_exhaustive]
-pub enum FileError {
-    /// The disk or the file system refuses.
-    #[error("{}: {source}", path.display())]
-    Storage {
-        /// The file that was to be written.
-        path: PathBuf,
-        /// What the operating system says.
-        source: io::Error,
-    },
-    /// Another download to the same target is under way, perhaps in another process.
-    #[error("{}: another download to this file is under way", path.display())]
-    Busy {
-        /// The file that was to be written.
-        path: PathBuf,
-    },
-    /// The writer that an archive was handed to refuses.
-    #[error("the archive cannot be handed on: {0}")]
-    Writer(io::Error),
-    /// The download came to nothing.
-    #[error(transparent)]
-    Transfer(#[from] TransferError),
+/// The error for a file that the operating system does not let us write.
+fn storage(path: &Path, source: &io::Error) -> DownloadError {
+    DownloadError::Storage(format!("{}: {source}", path.display()).into())
 }
 
-impl From<FileError> for DownloadError {
-    /// As the job wants to hear it.
-    fn from(error: FileError) -> Self {
-        match error {
-            FileError::Transfer(error) => error.into(),
-            FileError::Storage { .. } | FileError::Busy { .. } | FileError::Writer(_) => {
-                Self::Storage(error.to_string().into())
-            }
-        }
-    }
+/// The error for a target that another download, perhaps of another process, is writing.
+fn busy(path: &Path) -> DownloadError {
+    DownloadError::Storage(format!("{}: another download to this file is under way", path.display()).into())
 }
 
 /// Opens the file without touching what is in it, and takes the lock.
-fn open_locked(path: &Path, target: &Path) -> Result<File, FileError> {
-    let failed = |source| FileError::Storage { path: target.to_owned(), source };
+fn open_locked(path: &Path, target: &Path) -> Result<File, DownloadError> {
+    let failed = |source| storage(target, &source);
     for _ in 0..ATTEMPTS {
         let mut options = OpenOptions::new();
         let file = options.read(true).write(true).create(true).truncate(false).open(path).map_err(failed)?;
         match file.try_lock() {
             Ok(()) => {}
-            Err(TryLockError::WouldBlock) => return Err(FileError::Busy { path: target.to_owned() }),
+            Err(TryLockError::WouldBlock) => return Err(busy(target)),
             // Some network file systems have no locks. There, two downloads to one target are the user's to avoid.
             Err(TryLockError::Error(error)) if error.kind() == io::ErrorKind::Unsupported => {}
             Err(TryLockError::Error(error)) => return Err(failed(error)),
@@ -233,7 +202,7 @@ fn open_locked(path: &Path, target: &Path) -> Result<File, FileError> {
             Err(error) => return Err(failed(error)),
         }
     }
-    Err(FileError::Busy { path: target.to_owned() })
+    Err(busy(target))
 }
 
 /// Whether an open file is what its name means, and nothing else means it: not a link that somebody has put there.

@@ -32,7 +32,7 @@ pub use self::{
     counters::{Counters, Counts},
     error::Error,
     fetch_only::fetch_only,
-    file::{FileError, PartFile},
+    file::PartFile,
     listener_settings::{DELIVERY_TIMEOUT, ListenerSettings},
     office::Office,
     progress::{Observer, Progress},

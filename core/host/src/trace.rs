@@ -70,9 +70,9 @@ use std::io;
 
 use abyssale_core::{
     CallId, DeliveryId, Finished, Goal, JobId, Notice, Sent, StoreError,
+    download::DownloadError,
     download::Receive,
-    export::DownloadError,
-    http::{Headers, Request},
+    http::{Headers, Request, Url},
     webhook::{self, DELIVERY_ID_HEADER, Event, NewExport, Reply},
 };
 #[cfg(feature = "tracing")]
@@ -234,9 +234,9 @@ pub struct Download(Open);
 
 impl Download {
     /// A download that is about to begin, and which attempt of its job it is.
-    pub fn begin(request: &Request, attempt: CallId) -> Self {
+    pub fn begin(url: &Url, attempt: CallId) -> Self {
         Self(open!(Self::given_up, target: DOWNLOAD, Level::DEBUG, "download",
-            host = request.url().host(), attempt = %attempt))
+            host = url.host(), attempt = %attempt))
     }
 
     /// Its span.

@@ -21,6 +21,7 @@ mod tests;
 
 use alloc::{borrow::Cow, boxed::Box, format, string::String};
 
+use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use self::part::Validator;
@@ -73,13 +74,13 @@ pub enum Step {
     Again,
     /// The body is the archive, or the rest of it.
     Receive(Receive),
-    /// It is not a yes. It is for the job to judge, as [`Transfer::refused`] leaves it.
+    /// It is not a yes. It is for the job to judge, as [`Transfer::redact`] leaves it.
     Refused {
         /// Whether the archive is not there any more, so that what was begun of it is of no use either.
         is_gone: bool,
     },
     /// It is a yes that cannot be used.
-    Failed(TransferError),
+    Failed(DownloadError),
 }
 
 /// How to take in a body.
@@ -99,27 +100,33 @@ pub struct Receive {
     source: Url,
 }
 
-/// Why an attempt came to nothing, when it is not the answer's status that says so.
-#[derive(Clone, Debug, Eq, Error, PartialEq)]
-#[non_exhaustive]
-pub enum TransferError {
-    /// It broke off, or the answer makes no sense; worth repeating.
+/// Why a download failed.
+#[derive(Clone, Debug, Deserialize, Eq, Error, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DownloadError {
+    /// The answer had another status than 2xx. It is passed on as
+    /// [`Transfer::redact`] returns it.
+    #[error("the archive's server answered {}", .0.status)]
+    Refused(Response),
+    /// The download did not begin, or broke off. Another attempt may succeed. A job keeps at most 200 characters.
     #[error("{0}")]
     Interrupted(Box<str>),
-    /// A redirect leads where archives are not fetched from.
-    #[error(transparent)]
-    Address(#[from] ArchiveUrlError),
-    /// What came is no archive.
+    /// The download was complete, and is not an archive.
     #[error(transparent)]
     NotAnArchive(#[from] NotAnArchive),
-    /// It had to start over, and is not what it was when its first bytes were handed on ([`Stream`]).
-    #[error(
-        "the archive has changed since {passed} bytes of it were written where they cannot be taken back"
-    )]
-    Changed {
-        /// How many bytes have been handed on.
-        passed: u64,
-    },
+    /// A redirect leads to a URL that archives are not fetched from.
+    #[error(transparent)]
+    Address(#[from] ArchiveUrlError),
+    /// The archive cannot be stored: the disk is full, or the folder is not writable.
+    #[error("{0}")]
+    Storage(Box<str>),
+}
+
+impl DownloadError {
+    /// Returns whether another attempt may get further, so that the received bytes should be kept.
+    pub fn is_interruption(&self) -> bool {
+        matches!(self, Self::Interrupted(_))
+    }
 }
 
 impl Transfer {
@@ -153,6 +160,11 @@ impl Transfer {
         }
     }
 
+    /// Returns where the next request goes.
+    pub fn url(&self) -> &Url {
+        &self.url
+    }
+
     /// The request to send now. It does not carry the key.
     pub fn request(&self) -> Request {
         let request = request::download(self.url.clone());
@@ -182,12 +194,12 @@ impl Transfer {
         })
     }
 
-    /// An answer that was [refused](Step::Refused), for the job ([`NotFetched::Refused`](crate::export::NotFetched::Refused)).
+    /// An answer that was [refused](Step::Refused), for the job ([`DownloadError::Refused`]).
     ///
     /// The address it came from may be signed, it may repeat that address, and the job keeps some of it: so what stands
     /// behind the address's path is taken out of the body.
     #[must_use]
-    pub fn refused(&self, mut answer: Response) -> Response {
+    pub fn redact(&self, mut answer: Response) -> Response {
         if let Cow::Owned(concealed) = conceal_query(&answer.body, self.url.query().unwrap_or_default()) {
             answer.body = concealed;
         }
@@ -260,20 +272,20 @@ impl Receive {
     /// Checks that there is room for what has come, with which there would be `len` bytes in all.
     ///
     /// A server that sends more than it announced is not to be believed in either; nothing of it should be kept.
-    pub fn check_room(&self, len: u64) -> Result<(), TransferError> {
+    pub fn check_room(&self, len: u64) -> Result<(), DownloadError> {
         match self.until {
             Some(until) if until < len => {
-                Err(TransferError::Interrupted(format!("more came than the {until} bytes announced").into()))
+                Err(DownloadError::Interrupted(format!("more came than the {until} bytes announced").into()))
             }
             _ => Ok(()),
         }
     }
 
     /// Checks that the body has ended where it should, with `len` bytes there in all.
-    pub fn check_end(&self, len: u64) -> Result<(), TransferError> {
+    pub fn check_end(&self, len: u64) -> Result<(), DownloadError> {
         match self.total {
             Some(total) if total != len => {
-                Err(TransferError::Interrupted(format!("{len} of {total} bytes came").into()))
+                Err(DownloadError::Interrupted(format!("{len} of {total} bytes came").into()))
             }
             _ => Ok(()),
         }
@@ -283,10 +295,10 @@ impl Receive {
     ///
     /// Where no length was announced, one without its end was cut off on the way, and is worth asking for again. Of what
     /// is there instead of an archive, the query of its address is taken out.
-    pub fn not_an_archive(&self, found: NotAnArchive) -> TransferError {
+    pub fn not_an_archive(&self, found: NotAnArchive) -> DownloadError {
         match (found, self.total) {
             (NotAnArchive::NoEnd, None) => {
-                TransferError::Interrupted(format!("{}", NotAnArchive::NoEnd).into())
+                DownloadError::Interrupted(format!("{}", NotAnArchive::NoEnd).into())
             }
             (NotAnArchive::NoMagic { begins_with }, _) => {
                 let query = self.source.query().unwrap_or_default();
@@ -298,13 +310,6 @@ impl Receive {
             }
             (found, _) => found.into(),
         }
-    }
-}
-
-impl TransferError {
-    /// Whether another attempt may come further, so that what is there should be kept.
-    pub fn is_interruption(&self) -> bool {
-        matches!(self, Self::Interrupted(_))
     }
 }
 
@@ -337,7 +342,7 @@ fn content_range(value: &[u8]) -> Option<Range> {
 }
 
 fn interrupted(reason: &str) -> Step {
-    Step::Failed(TransferError::Interrupted(reason.into()))
+    Step::Failed(DownloadError::Interrupted(reason.into()))
 }
 
 /// The most redirects of one attempt.

@@ -8,7 +8,7 @@ use alloc::{borrow::Cow, boxed::Box, vec::Vec};
 
 use sha2::{Digest as _, Sha256};
 
-use super::{Part, Receive, Transfer, TransferError};
+use super::{DownloadError, Part, Receive, Transfer};
 use crate::archive::{self, TAIL_LEN};
 
 /// The bytes of one archive on their way to a writer, over as many attempts as it takes. It holds about 128 KiB of them.
@@ -63,7 +63,7 @@ impl Stream {
     }
 
     /// Takes in a piece of the body, and says what to hand on now.
-    pub fn take<'p>(&mut self, receive: &Receive, piece: &'p [u8]) -> Result<Cow<'p, [u8]>, TransferError> {
+    pub fn take<'p>(&mut self, receive: &Receive, piece: &'p [u8]) -> Result<Cow<'p, [u8]>, DownloadError> {
         let end = self.at.saturating_add(piece.len() as u64);
         if let Err(error) = receive.check_room(end) {
             self.part = None;
@@ -79,14 +79,14 @@ impl Stream {
     }
 
     /// Checks that everything has been handed on, and that it is a whole archive. Returns its size in bytes.
-    pub fn finish(&self, receive: &Receive) -> Result<u64, TransferError> {
+    pub fn finish(&self, receive: &Receive) -> Result<u64, DownloadError> {
         receive.check_end(self.at)?;
         let last = self.tail.len().saturating_sub(TAIL_LEN);
         let tail = self.tail.get(last..).unwrap_or_default();
         if self.at < self.passed {
             // Cut off before where it had been, or all there is now and less than there was.
             return Err(match receive.total {
-                None => TransferError::Interrupted("it ended before where it had been".into()),
+                None => DownloadError::Interrupted("it ended before where it had been".into()),
                 Some(_) => self.changed(),
             });
         }
@@ -95,7 +95,7 @@ impl Stream {
     }
 
     /// Compares what comes again with what came before. Returns what is new.
-    fn compare<'p>(&mut self, receive: &Receive, piece: &'p [u8]) -> Result<&'p [u8], TransferError> {
+    fn compare<'p>(&mut self, receive: &Receive, piece: &'p [u8]) -> Result<&'p [u8], DownloadError> {
         let Some(again) = &mut self.again else { return Ok(piece) };
         let known =
             usize::try_from(self.passed.saturating_sub(self.at)).unwrap_or(usize::MAX).min(piece.len());
@@ -114,7 +114,7 @@ impl Stream {
     }
 
     /// Holds the first bytes back until they are known to be an archive's.
-    fn look<'p>(&mut self, receive: &Receive, piece: &'p [u8]) -> Result<Cow<'p, [u8]>, TransferError> {
+    fn look<'p>(&mut self, receive: &Receive, piece: &'p [u8]) -> Result<Cow<'p, [u8]>, DownloadError> {
         if self.passed > 0 {
             return Ok(piece.into());
         }
@@ -141,8 +141,14 @@ impl Stream {
         self.tail.extend_from_slice(new);
     }
 
-    fn changed(&self) -> TransferError {
-        TransferError::Changed { passed: self.passed }
+    fn changed(&self) -> DownloadError {
+        DownloadError::Storage(
+            alloc::format!(
+                "the archive has changed since {} bytes of it were written where they cannot be taken back",
+                self.passed
+            )
+            .into(),
+        )
     }
 }
 
@@ -179,7 +185,7 @@ mod tests {
         tag: Option<&str>,
         count: usize,
         size: usize,
-    ) -> Result<u64, TransferError> {
+    ) -> Result<u64, DownloadError> {
         let mut transfer = stream.resumed(transfer());
         let length = of.len().to_string();
         let mut head = vec![("content-length", length.as_str())];
@@ -217,7 +223,7 @@ mod tests {
         assert_eq!(out, b"PK\x03\x04", "and no longer");
         let (mut stream, mut out) = (Stream::new(), Vec::new());
         let error = attempt(&mut stream, &mut out, b"PK", None, 2, 2).unwrap_err();
-        assert!(matches!(error, TransferError::NotAnArchive(_)), "{error:?}");
+        assert!(matches!(error, DownloadError::NotAnArchive(_)), "{error:?}");
     }
 
     #[test]
@@ -242,7 +248,10 @@ mod tests {
             let (mut stream, mut out) = (Stream::new(), Vec::new());
             let _ = attempt(&mut stream, &mut out, &whole, Some("\"a\""), 40, 7).unwrap_err();
             let error = attempt(&mut stream, &mut out, &other, Some("\"b\""), usize::MAX, 7).unwrap_err();
-            assert_eq!(error, TransferError::Changed { passed: 40 });
+            assert!(
+                matches!(&error, DownloadError::Storage(reason) if reason.contains("since 40 bytes")),
+                "{error}"
+            );
             assert_eq!(out.as_slice(), whole.get(..40).unwrap(), "nothing of it was handed on");
         }
     }

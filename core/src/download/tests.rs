@@ -140,7 +140,7 @@ fn redirects_are_followed_five_times_and_keep_the_range() {
         assert_eq!(field(&transfer, "range").as_deref(), Some("bytes=400-"));
     }
     let Step::Failed(error) = transfer.handle_head(302, &[("location", "/b.zip?sig=x")]) else { panic!() };
-    assert!(matches!(error, TransferError::Address(_)), "{error:?}");
+    assert!(matches!(error, DownloadError::Address(_)), "{error:?}");
     assert!(error.to_string().contains("more redirects than the 5"), "{error}");
     assert!(!error.to_string().contains("sig"), "{error}");
 }
@@ -151,7 +151,7 @@ fn a_redirect_to_where_archives_are_not_fetched_from_is_final() {
         ["http://store.example.com/a.zip", "https://10.0.0.1/", "https://localhost/", "ftp://h/", "../a"]
     {
         let step = new().handle_head(302, &[("location", location)]);
-        assert!(matches!(step, Step::Failed(TransferError::Address(_))), "{location}: {step:?}");
+        assert!(matches!(step, Step::Failed(DownloadError::Address(_))), "{location}: {step:?}");
     }
 }
 
@@ -185,7 +185,7 @@ fn an_encoded_body_and_a_part_of_nothing_cannot_be_used() {
         assert_eq!(step, Step::Failed(encoded.into()));
     }
     let step = new().handle_head(206, &[("content-range", "bytes 0-9/10")]);
-    assert!(matches!(step, Step::Failed(TransferError::Interrupted(_))), "{step:?}");
+    assert!(matches!(step, Step::Failed(DownloadError::Interrupted(_))), "{step:?}");
 }
 
 #[test]
@@ -196,7 +196,7 @@ fn the_end_is_where_the_head_said() {
     assert_eq!(announced.not_an_archive(NotAnArchive::NoEnd), NotAnArchive::NoEnd.into());
     let open = receive(new().handle_head(200, &()));
     assert_eq!(open.check_end(5), Ok(()));
-    assert!(matches!(open.not_an_archive(NotAnArchive::NoEnd), TransferError::Interrupted(_)));
+    assert!(matches!(open.not_an_archive(NotAnArchive::NoEnd), DownloadError::Interrupted(_)));
 }
 
 #[test]
@@ -279,8 +279,8 @@ fn a_refusal_may_repeat_where_a_redirect_led_and_the_job_does_not_hear_of_it() {
     let answer = |body: &str| Response { status: 400, headers: Vec::new(), body: body.as_bytes().to_vec() };
     let repeated = answer("<Error>expires=12345678&amp;sig=hunter2hunter2hunter2 is no signature</Error>");
     let concealed = answer("<Error>expires=…&amp;sig=… is no signature</Error>");
-    assert!(transfer.refused(repeated) == concealed);
-    assert!(transfer.refused(answer("no")) == answer("no"));
+    assert!(transfer.redact(repeated) == concealed);
+    assert!(transfer.redact(answer("no")) == answer("no"));
 }
 
 #[test]
@@ -295,7 +295,7 @@ fn a_page_instead_of_an_archive_may_repeat_its_address_and_the_error_does_not() 
         let by_file = receive.not_an_archive(found);
         let by_stream = Stream::new().take(&receive, page.as_bytes()).unwrap_err();
         for error in [by_file, by_stream] {
-            assert!(matches!(error, TransferError::NotAnArchive(NotAnArchive::NoMagic { .. })), "{error:?}");
+            assert!(matches!(error, DownloadError::NotAnArchive(NotAnArchive::NoMagic { .. })), "{error:?}");
             let shown = format!("{error} {error:?}");
             assert!(!shown.contains("hunter2") && !shown.contains("12345678"), "{shown}");
         }

@@ -1,4 +1,4 @@
-//! What a job is told, and what it makes of it.
+//! What a job is told, and what becomes of it.
 
 use alloc::boxed::Box;
 use core::fmt;
@@ -7,13 +7,13 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use crate::{
-    Token,
-    archive::{ArchiveUrlError, NotAnArchive},
-    http::Headers,
+    download::DownloadError,
+    http::Response,
+    token::Token,
     webhook::{NewExport, Reply},
 };
 
-/// The name of one attempt: never used twice by a job, restarts of the program included.
+/// The id of one attempt to carry out an output. A job never uses an id twice, not even after a restart of the program.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize)]
 #[serde(transparent)]
 pub struct CallId(pub(crate) u64);
@@ -24,138 +24,183 @@ impl fmt::Display for CallId {
     }
 }
 
-/// Something that happened. Every input is legal at every time.
+/// Something that happened. Every input is legal at any time.
 ///
-/// It borrows, so that nothing is copied on its way into the machine; what has to travel first is a
-/// [`Report`](super::Report).
-#[derive(Clone, Copy)]
+/// An input owns its content, so it can be sent through a channel, and serialised to another process.
+///
+/// ```
+/// # use abyssale_core::{CallId, Input, Sent, export::CallError, http};
+/// # use std::{sync::mpsc, thread};
+/// # fn send(_: http::Request) -> Result<http::Response, CallError> {
+/// #     Err(CallError { sent: Sent::Never, reason: "connection refused".into() })
+/// # }
+/// # fn begin(call: CallId, request: http::Request, outbox: mpsc::Sender<Input>) {
+/// thread::spawn(move || outbox.send(Input::of_call(call, send(request))));
+/// # }
+/// // ... and where the job is:
+/// # fn go_on(export: &mut abyssale_core::Export, inbox: &mpsc::Receiver<Input>, now: abyssale_core::Timestamp) {
+/// for input in inbox.try_iter() {
+///     let _ = export.handle(now, input);
+/// }
+/// # }
+/// ```
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
 #[non_exhaustive]
-pub enum Input<'a> {
-    /// Nothing but time has passed.
+pub enum Input {
+    /// Nothing has happened but that time has passed.
     Tick,
-    /// A call was answered, or a download was answered with anything but a 2xx.
+    /// A call was answered, or a download was answered with another status than 2xx.
     Response {
-        /// Which attempt.
+        /// The attempt.
         call: CallId,
-        /// The HTTP status.
-        status: u16,
-        /// The header fields.
-        headers: &'a dyn Headers,
-        /// The body, cut off past [`MAX_ANSWER`](crate::MAX_ANSWER) bytes.
-        body: &'a [u8],
+        /// The answer.
+        response: Response,
     },
-    /// A call got no answer.
+    /// A call was not answered.
     CallFailed {
-        /// Which attempt.
+        /// The attempt.
         call: CallId,
-        /// Whether the service may have seen it.
-        sent: Sent,
-        /// What went wrong, in a few words without a secret; at most 200 characters are kept.
-        reason: &'a str,
+        /// Why it was not answered, and whether the service may have received it.
+        error: CallError,
     },
     /// A genuine event was delivered.
     Event {
         /// The event.
-        event: &'a NewExport,
-        /// The token of the address it was delivered to.
-        token: Option<&'a Token>,
+        event: NewExport,
+        /// The token of the callback URL that it was delivered to.
+        token: Option<Token>,
     },
-    /// A download goes on.
+    /// A download has received bytes.
     Progress {
-        /// Which attempt.
+        /// The attempt.
         call: CallId,
-        /// Bytes received so far.
+        /// How many bytes have been received so far.
         received: u64,
-        /// Bytes there will be in all, where that is known.
+        /// How many bytes the archive has, if that is known.
         total: Option<u64>,
     },
-    /// The archive is whole, checked, and where it belongs.
+    /// The archive was received, checked and stored.
     Downloaded {
-        /// Which attempt.
+        /// The attempt.
         call: CallId,
-        /// Its size in bytes.
+        /// The archive's size in bytes.
         bytes: u64,
     },
-    /// A download came to nothing.
+    /// A download failed.
     DownloadFailed {
-        /// Which attempt.
+        /// The attempt.
         call: CallId,
-        /// Why.
-        error: &'a DownloadError,
+        /// Why it failed.
+        error: DownloadError,
     },
-    /// Whoever wanted the archive does not want it any more.
+    /// The user has cancelled the job.
     Cancel,
 }
 
-/// Whether the service may have seen a request.
+impl Input {
+    /// Creates the input for the result of an [`Output::Call`](super::Output::Call).
+    pub fn of_call(call: CallId, result: Result<Response, CallError>) -> Self {
+        match result {
+            Ok(response) => Self::Response { call, response },
+            Err(error) => Self::CallFailed { call, error },
+        }
+    }
+
+    /// Creates the input for the result of an [`Output::Download`](super::Output::Download): the archive's size in
+    /// bytes, or an error.
+    pub fn of_download(call: CallId, result: Result<u64, DownloadError>) -> Self {
+        match result {
+            Ok(bytes) => Self::Downloaded { call, bytes },
+            Err(error) => Self::DownloadFailed { call, error },
+        }
+    }
+}
+
+/// Whether the service may have received a request.
 ///
-/// When in doubt say [`Maybe`](Self::Maybe): the price is a wait, that of a wrong `Never` a second export.
+/// When in doubt use [`Maybe`](Self::Maybe): it costs a wait, while a wrong `Never` costs a second export.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Sent {
-    /// Not a byte of it can have arrived: the name did not resolve, the connection was refused, the
-    /// TLS handshake failed.
+    /// No byte of the request can have arrived: the name did not resolve, the connection was refused, or the TLS
+    /// handshake failed.
     Never,
-    /// Some of it may have arrived: the connection broke, or time ran out, after sending had begun.
+    /// Some of the request may have arrived: the connection broke, or time ran out, after sending had begun.
     Maybe,
 }
 
-/// Why a download came to nothing, apart from an answer that says so.
+/// Why a call was not answered.
 #[derive(Clone, Debug, Deserialize, Eq, Error, PartialEq, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum DownloadError {
-    /// It did not begin, or broke off; worth repeating. At most 200 characters of the reason are kept.
-    #[error("{0}")]
-    Interrupted(Box<str>),
-    /// It came to its end, and is not an archive.
-    #[error(transparent)]
-    NotAnArchive(NotAnArchive),
-    /// A redirect leads where archives are not fetched from.
-    #[error(transparent)]
-    Address(ArchiveUrlError),
-    /// It cannot be stored here: the disk is full, the folder may not be written.
-    #[error("{0}")]
-    Storage(Box<str>),
+#[error("{}: {reason}", match sent { Sent::Never => "the service could not be reached", Sent::Maybe => "the answer was lost" })]
+pub struct CallError {
+    /// Whether the service may have received the request.
+    pub sent: Sent,
+    /// What went wrong, in a few words without a secret. A job keeps at most 200 characters.
+    pub reason: Box<str>,
 }
 
-/// What became of an input.
+/// What a job did with an input.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-#[must_use = "a delivery is answered by what became of its event"]
+#[must_use = "it determines the reply to a delivery"]
 #[non_exhaustive]
 pub enum Disposition {
-    /// It was what the job waited for, or it moves it on.
+    /// The job waited for the input, or changed its state because of it.
     Accepted,
-    /// An event that may be this job's; the answer to its request will tell.
+    /// The job keeps the event, which may be its own: the answer to its request will tell.
     Held,
-    /// An event that was taken before.
+    /// The job has taken the same event before.
     Duplicate,
-    /// Of an attempt or a job that is over; nothing changed.
+    /// The input belongs to an attempt or a job that is over. Nothing changed.
     Stale,
-    /// An event of another export; nothing changed.
+    /// The event belongs to another export. Nothing changed.
     Unrelated,
-    /// An event that claims to be this job's and contradicts what is known; reported, not obeyed.
+    /// The event claims to be this job's and contradicts what the job knows. The job reports it, and does not follow it.
     Conflicting,
-    /// An event that may be this job's, but as many are held already as there is room for.
+    /// The event may be this job's, but the job cannot keep more events.
     NoRoom,
 }
 
 impl Disposition {
-    /// What to answer to the delivery that brought the event, once the job is saved, as far as this alone can tell;
-    /// [`Export::handle_delivery`](crate::Export::handle_delivery) knows more.
-    pub fn reply(self) -> Reply {
-        match self {
-            Self::NoRoom => Reply::NoRoom,
-            // Whatever else there is to say about it, it would be no different the next time.
-            _ => Reply::Acknowledged,
-        }
-    }
-
-    /// The same for a job of which it is known whether it took its event: one that is over without it has taken
-    /// nothing, so nothing is acknowledged in its name.
+    /// Returns the reply to the delivery of an event, to be sent once the job is saved. A job that is over without its
+    /// event has not taken this one either, so its delivery is not acknowledged.
     pub(crate) fn reply_of(self, took_event: bool) -> Reply {
         match self {
             Self::Stale if !took_event => Reply::NotFound,
-            disposition => disposition.reply(),
+            Self::NoRoom => Reply::NoRoom,
+            // Another delivery of the same event would have the same result.
+            _ => Reply::Acknowledged,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use alloc::vec;
+
+    use super::*;
+    use crate::archive::check_ends;
+
+    #[test]
+    fn an_input_survives_serialisation() {
+        let call = CallId(7);
+        let response = Response { status: 503, headers: vec![("a".into(), vec![0xff])], body: vec![0, 0xff] };
+        let error = CallError { sent: Sent::Maybe, reason: "reset".into() };
+        let not_an_archive = DownloadError::NotAnArchive(check_ends(b"<htm", b"<htm", 4).unwrap_err());
+        let event = serde_json::from_str(r#"{"export_id":"e","archive_url":"u"}"#).unwrap();
+        for input in [
+            Input::Tick,
+            Input::of_call(call, Ok(response.clone())),
+            Input::of_call(call, Err(error)),
+            Input::Event { event, token: Some(Token::from_random([7; 16])) },
+            Input::Progress { call, received: 1, total: None },
+            Input::of_download(call, Ok(9)),
+            Input::of_download(call, Err(not_an_archive)),
+            Input::of_download(call, Err(DownloadError::Refused(response))),
+            Input::Cancel,
+        ] {
+            let json = serde_json::to_string(&input).unwrap();
+            assert_eq!(serde_json::from_str::<Input>(&json).unwrap(), input, "{json}");
         }
     }
 }

@@ -27,7 +27,7 @@
 //! # impl Io {
 //! #     fn save(&self, _: &abyssale_core::Snapshot) {}
 //! #     fn act(&self, _: Output) {}
-//! #     fn wait(&self, _: Option<Timestamp>) -> Input<'_> { Input::Tick }
+//! #     fn wait(&self, _: Option<Timestamp>) -> Input { Input::Tick }
 //! # }
 //! # fn now() -> Timestamp { Timestamp::default() }
 //! # fn run(config: Arc<Config>, order: Order, io: Io) {
@@ -65,7 +65,6 @@ mod config;
 mod failure;
 mod input;
 mod output;
-mod report;
 mod snapshot;
 mod state;
 mod transitions;
@@ -78,16 +77,16 @@ use core::fmt;
 
 use self::{state::State, transitions::seed_of};
 use crate::{
-    ExportId, Order, Timestamp, request,
+    ExportId, Order, Timestamp,
+    download::Transfer,
     retry::{Outcome, Tries},
     webhook::{Delivery, Event, NewExport, Reply},
 };
 
 pub use config::{Config, UnknownOutcome};
 pub use failure::{Failure, UnknownCause};
-pub use input::{CallId, Disposition, DownloadError, Input, Sent};
+pub use input::{CallError, CallId, Disposition, Input, Sent};
 pub use output::{Finished, Notice, Output, RetryReason};
-pub use report::{CallError, NotFetched, Report};
 pub use snapshot::{RestoreError, Snapshot};
 
 /// One export. See the [module](self) for how to drive it.
@@ -102,7 +101,9 @@ pub struct Export {
     next_call: u64,
     now: Timestamp,
     revision: u64,
-    /// To be aborted, and not polled yet.
+    /// The download that is to be polled.
+    transfer: Option<Box<Transfer>>,
+    /// The attempt that is to be aborted, and was not polled yet.
     abort: Option<CallId>,
     /// Absent while it is empty, as it is of almost every job that waits.
     rare: Option<Box<Rare>>,
@@ -132,6 +133,7 @@ impl Export {
             next_call: 0,
             now,
             revision: 0,
+            transfer: None,
             abort: None,
             rare: None,
             done_was_given: false,
@@ -186,12 +188,42 @@ impl Export {
         snapshot.into_export(config, now)
     }
 
-    /// Tells the job that something happened, an [`Input`] or a `&`[`Report`], and what time it is.
+    /// Tells the job what happened, and the time.
     ///
-    /// Total: no input panics, none is an error, and none is illegal at any time. Time that runs
-    /// backwards stands still. An input that comes together with a deadline is heard first.
-    pub fn handle<'a>(&mut self, now: Timestamp, input: impl Into<Input<'a>>) -> Disposition {
-        self.hear(now, input.into())
+    /// Every input is legal at any time: none panics, and none is an error. A `now` before the last one counts as the
+    /// last one. An input that arrives together with a deadline is handled first.
+    pub fn handle(&mut self, now: Timestamp, input: Input) -> Disposition {
+        self.now = now.max(self.now);
+        let disposition = match input {
+            Input::Tick => Disposition::Accepted,
+            Input::Response { call, response } if self.is_requesting(call) => self.answered(&response),
+            Input::Response { call, response } if self.is_downloading(call) => {
+                self.download_answered(&response)
+            }
+            Input::CallFailed { call, error } if self.is_requesting(call) => match error.sent {
+                Sent::Never => self.not_sent(&error.reason),
+                Sent::Maybe => self.lost(&error.reason),
+            },
+            Input::Event { event, token } => self.event(event, token.as_ref()),
+            Input::Progress { call, .. } if self.is_downloading(call) => {
+                self.extend_download();
+                Disposition::Accepted
+            }
+            Input::Downloaded { call, bytes } => self.downloaded(call, bytes),
+            Input::DownloadFailed { call, error } if self.is_downloading(call) => self.download_failed(error),
+            Input::Cancel if !self.is_done() => {
+                self.abort();
+                self.fail(Failure::Cancelled);
+                Disposition::Accepted
+            }
+            Input::Response { .. }
+            | Input::CallFailed { .. }
+            | Input::Progress { .. }
+            | Input::DownloadFailed { .. }
+            | Input::Cancel => Disposition::Stale,
+        };
+        self.expire();
+        disposition
     }
 
     /// Brings a genuine delivery to the job, and says what to answer.
@@ -200,44 +232,10 @@ impl Export {
     /// may have other consumers, unless the address it came to has a [token](crate::Token): nobody else waits there.
     pub fn handle_delivery(&mut self, now: Timestamp, delivery: &Delivery) -> Reply {
         let Event::NewExport(event) = &delivery.event else { return Reply::Acknowledged };
-        match self.handle(now, Input::Event { event, token: delivery.token.as_ref() }) {
+        match self.handle(now, Input::Event { event: event.clone(), token: delivery.token }) {
             Disposition::Unrelated if delivery.token.is_some() => Reply::NotFound,
             disposition => disposition.reply_of(self.took_event()),
         }
-    }
-
-    fn hear(&mut self, now: Timestamp, input: Input<'_>) -> Disposition {
-        self.now = now.max(self.now);
-        let disposition = match input {
-            Input::Tick => Disposition::Accepted,
-            Input::Response { call, status, headers, body } => match self.state.in_flight() {
-                Some(current) if current == call && self.is_calling() => self.answered(status, headers, body),
-                Some(current) if current == call => self.download_answered(status, headers, body),
-                _ => Disposition::Stale,
-            },
-            Input::CallFailed { call, sent, reason } if self.is_calling_as(call) => match sent {
-                Sent::Never => self.not_sent(reason),
-                Sent::Maybe => self.lost(reason),
-            },
-            Input::Event { event, token } => self.event(event, token),
-            Input::Progress { call, .. } if self.is_fetching_as(call) => {
-                self.extend_download();
-                Disposition::Accepted
-            }
-            Input::Downloaded { call, bytes } => self.downloaded(call, bytes),
-            Input::DownloadFailed { call, error } if self.is_fetching_as(call) => self.download_failed(error),
-            Input::Cancel if !self.is_done() => {
-                self.abort();
-                self.fail(Failure::Cancelled);
-                Disposition::Accepted
-            }
-            Input::CallFailed { .. }
-            | Input::Progress { .. }
-            | Input::DownloadFailed { .. }
-            | Input::Cancel => Disposition::Stale,
-        };
-        self.expire();
-        disposition
     }
 
     /// The next thing to be done, or `None` until something happens.
@@ -263,23 +261,11 @@ impl Export {
                 let request = self.config.endpoint.create_export(&self.order);
                 Some(Output::Call { call: *call, request, deadline: *deadline })
             }
-            State::Fetching { event, call, sent: sent @ false, .. } => {
+            State::Fetching { call, sent: sent @ false, .. } => {
                 *sent = true;
-                let call = *call;
-                // Checked when the event was accepted or the job restored.
-                let url = self.config.archive.check(&event.archive_url, self.config.endpoint.base_url());
-                match url {
-                    Ok(url) => {
-                        let Config { first_byte_timeout, stall_timeout, .. } = *self.config;
-                        let request = request::download(url);
-                        Some(Output::Download { call, request, first_byte_timeout, stall_timeout })
-                    }
-                    Err(source) => {
-                        let event = (**event).clone();
-                        self.fail(Failure::ArchiveUrl { event, source });
-                        self.poll_output()
-                    }
-                }
+                let Config { first_byte_timeout, stall_timeout, .. } = *self.config;
+                let transfer = self.transfer.take()?;
+                Some(Output::Download { call: *call, transfer, first_byte_timeout, stall_timeout })
             }
             State::Done(result) if !self.done_was_given => {
                 self.done_was_given = true;
@@ -309,6 +295,7 @@ impl fmt::Debug for Export {
             next_call,
             now,
             revision,
+            transfer,
             abort,
             rare,
             done_was_given,
@@ -321,6 +308,7 @@ impl fmt::Debug for Export {
             .field("next_call", next_call)
             .field("now", now)
             .field("revision", revision)
+            .field("transfer", transfer)
             .field("abort", abort)
             .field("rare", rare)
             .field("done_was_given", done_was_given)
@@ -425,15 +413,11 @@ impl Export {
         }
     }
 
-    fn is_calling(&self) -> bool {
-        matches!(self.state, State::Calling { .. })
+    pub(crate) fn is_requesting(&self, call: CallId) -> bool {
+        matches!(self.state, State::Calling { .. }) && self.state.in_flight() == Some(call)
     }
 
-    fn is_calling_as(&self, call: CallId) -> bool {
-        self.is_calling() && self.state.in_flight() == Some(call)
-    }
-
-    fn is_fetching_as(&self, call: CallId) -> bool {
+    fn is_downloading(&self, call: CallId) -> bool {
         matches!(self.state, State::Fetching { .. }) && self.state.in_flight() == Some(call)
     }
 }

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     ApiError, ExportId, Timestamp,
+    download::Transfer,
     export::{CallId, Failure, UnknownCause},
     http::Request,
     webhook::NewExport,
@@ -29,8 +30,8 @@ pub enum Output {
     Download {
         /// The name under which to report.
         call: CallId,
-        /// What to send. It does not carry the key.
-        request: Request,
+        /// What to request, and what each answer means.
+        transfer: Box<Transfer>,
         /// How long to wait for the head of the answer, connecting included. A redirect begins anew, but the job does not.
         first_byte_timeout: Duration,
         /// How long to wait for a sign of life from then on, each time.

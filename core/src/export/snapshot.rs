@@ -120,6 +120,7 @@ impl Snapshot {
             next_call,
             now,
             revision: 0,
+            transfer: None,
             abort: None,
             rare: Some(Box::new(Rare { held, doubt, notices: Vec::new() })),
             done_was_given: false,

@@ -11,6 +11,8 @@ use super::*;
 use crate::{
     ApiKey, Endpoint, Goal, Token, TokenPlacement,
     archive::NotAnArchive,
+    download::DownloadError,
+    http::Response,
     webhook::{Event, NewExport, Verifier},
 };
 
@@ -68,7 +70,7 @@ impl Bench {
         Self::new(config(), order_with_token())
     }
 
-    fn handle(&mut self, input: Input<'_>) -> Disposition {
+    fn handle(&mut self, input: Input) -> Disposition {
         self.export.handle(self.now, input)
     }
 
@@ -92,11 +94,11 @@ impl Bench {
     }
 
     fn respond(&mut self, call: CallId, status: u16, headers: &[(&str, &str)], body: &[u8]) -> Disposition {
-        self.handle(Input::Response { call, status, headers: &headers, body })
+        self.handle(Input::Response { call, response: Response::new(status, headers, body) })
     }
 
     fn deliver(&mut self, event: &NewExport, token: Option<&Token>) -> Disposition {
-        self.handle(Input::Event { event, token })
+        self.handle(Input::Event { event: event.clone(), token: token.copied() })
     }
 
     /// Lets time pass until the job's own deadline.
@@ -147,7 +149,8 @@ fn an_export_goes_from_the_order_to_the_archive() {
 
     assert_eq!(bench.deliver(&event(), Some(&token())), Disposition::Accepted);
     let Some(Output::Notice(Notice::EventReceived(_))) = bench.export.poll_output() else { panic!() };
-    let Some(Output::Download { call, request, .. }) = bench.export.poll_output() else { panic!() };
+    let Some(Output::Download { call, transfer, .. }) = bench.export.poll_output() else { panic!() };
+    let request = transfer.request();
     assert_eq!(request.url().as_str(), ARCHIVE);
     assert!(!request.carries_key());
 
@@ -196,7 +199,7 @@ fn held_events_are_bounded() {
         assert_eq!(bench.deliver(&event_at(&format!("e{n}"), ARCHIVE), None), Disposition::Held);
     }
     let disposition = bench.deliver(&event(), None);
-    assert_eq!((disposition, disposition.reply().status()), (Disposition::NoRoom, 429));
+    assert_eq!((disposition, disposition.reply_of(true).status()), (Disposition::NoRoom, 429));
 }
 
 #[test]
@@ -205,7 +208,7 @@ fn a_repeated_event_changes_nothing() {
     let revision = bench.export.revision();
     for _ in 0..5 {
         let disposition = bench.deliver(&event(), Some(&token()));
-        assert_eq!((disposition, disposition.reply().status()), (Disposition::Duplicate, 200));
+        assert_eq!((disposition, disposition.reply_of(true).status()), (Disposition::Duplicate, 200));
     }
     assert_eq!(bench.export.revision(), revision);
     assert_eq!(bench.handle(Input::Downloaded { call, bytes: 1 }), Disposition::Accepted);
@@ -249,7 +252,8 @@ fn of_two_events_that_were_held_the_first_is_obeyed_and_the_second_reported() {
     let reported =
         |output: &Output| matches!(output, Output::Notice(Notice::ConflictingEvent(e)) if *e == other);
     assert!(outputs.iter().any(reported), "{outputs:?}");
-    let Some(Output::Download { request, .. }) = outputs.last() else { panic!("{outputs:?}") };
+    let Some(Output::Download { transfer, .. }) = outputs.last() else { panic!("{outputs:?}") };
+    let request = transfer.request();
     assert_eq!(request.url().as_str(), ARCHIVE);
 }
 
@@ -298,7 +302,10 @@ fn a_lost_answer_is_never_asked_for_again_and_the_event_settles_it() {
         let call = bench.attempt().unwrap();
         let disposition = match status {
             Some(status) => bench.respond(call, status, &[("retry-after", "1")], body),
-            None => bench.handle(Input::CallFailed { call, sent: Sent::Maybe, reason: "connection reset" }),
+            None => bench.handle(Input::CallFailed {
+                call,
+                error: CallError { sent: Sent::Maybe, reason: "connection reset".into() },
+            }),
         };
         assert_eq!(disposition, Disposition::Accepted);
         let outputs = bench.outputs();
@@ -369,7 +376,10 @@ fn asking_again() -> Bench {
         Bench::new(Config { unknown_outcome: UnknownOutcome::AskAgain, ..config() }, order_with_token());
     let call = bench.attempt().unwrap();
     assert_eq!(
-        bench.handle(Input::CallFailed { call, sent: Sent::Maybe, reason: "reset" }),
+        bench.handle(Input::CallFailed {
+            call,
+            error: CallError { sent: Sent::Maybe, reason: "reset".into() }
+        }),
         Disposition::Accepted
     );
     bench.restart(Duration::ZERO);
@@ -388,7 +398,8 @@ fn a_refusal_does_not_settle_the_request_before_it() {
     let mut unreachable = asking_again();
     while !unreachable.export.is_done() {
         let call = unreachable.attempt().unwrap();
-        let refused = Input::CallFailed { call, sent: Sent::Never, reason: "refused" };
+        let refused =
+            Input::CallFailed { call, error: CallError { sent: Sent::Never, reason: "refused".into() } };
         assert_eq!(unreachable.handle(refused), Disposition::Accepted);
         if !unreachable.export.is_done() {
             unreachable.wait();
@@ -478,7 +489,10 @@ fn what_was_never_sent_is_tried_four_times() {
     for secs in [1, 2, 4] {
         let call = bench.attempt().unwrap();
         assert_eq!(
-            bench.handle(Input::CallFailed { call, sent: Sent::Never, reason: "refused" }),
+            bench.handle(Input::CallFailed {
+                call,
+                error: CallError { sent: Sent::Never, reason: "refused".into() }
+            }),
             Disposition::Accepted
         );
         let waited = bench.wait();
@@ -487,7 +501,10 @@ fn what_was_never_sent_is_tried_four_times() {
     }
     let call = bench.attempt().unwrap();
     assert_eq!(
-        bench.handle(Input::CallFailed { call, sent: Sent::Never, reason: "refused" }),
+        bench.handle(Input::CallFailed {
+            call,
+            error: CallError { sent: Sent::Never, reason: "refused".into() }
+        }),
         Disposition::Accepted
     );
     assert_eq!(bench.result(), Some(Err(Failure::Unreachable { reason: "refused".into() })));
@@ -536,7 +553,7 @@ fn the_archives_address_is_checked_before_anything_is_fetched() {
 #[test]
 fn a_download_that_breaks_off_is_repeated_and_one_that_is_gone_is_not() {
     let (mut bench, call) = Bench::fetching();
-    let broken = Input::DownloadFailed { call, error: &interrupted() };
+    let broken = Input::DownloadFailed { call, error: interrupted() };
     assert_eq!(bench.handle(broken), Disposition::Accepted);
     bench.wait();
     let call = bench.attempt().unwrap();
@@ -588,7 +605,7 @@ fn what_cannot_be_used_or_stored_is_said_and_not_repeated() {
         (DownloadError::Storage("no space left".into()), "could not be stored: no space left"),
     ] {
         let (mut bench, call) = Bench::fetching();
-        assert_eq!(bench.handle(Input::DownloadFailed { call, error: &error }), Disposition::Accepted);
+        assert_eq!(bench.handle(Input::DownloadFailed { call, error }), Disposition::Accepted);
         let Some(Err(failure)) = bench.result() else { panic!() };
         assert_eq!(failure.event(), Some(&event()), "the archive may still be there");
         assert!(failure.to_string().contains(expected), "{failure}");
@@ -720,7 +737,7 @@ fn every_state_survives_a_restart() {
         },
         {
             let (mut bench, call) = Bench::fetching();
-            let _ = bench.handle(Input::DownloadFailed { call, error: &interrupted() });
+            let _ = bench.handle(Input::DownloadFailed { call, error: interrupted() });
             bench
         },
         {
@@ -796,7 +813,10 @@ fn a_restored_job_keeps_the_seed_of_its_waits() {
             Output::Call { call, .. } => Some(call),
             _ => None,
         });
-        let refused = Input::CallFailed { call: call.unwrap(), sent: Sent::Never, reason: "refused" };
+        let refused = Input::CallFailed {
+            call: call.unwrap(),
+            error: CallError { sent: Sent::Never, reason: "refused".into() },
+        };
         let _ = export.handle(START, refused);
         export.poll_timeout()
     };
@@ -825,9 +845,12 @@ fn only_the_attempt_under_way_is_heard_of() {
         let inputs = [
             Input::Progress { call: other, received: 1, total: None },
             Input::Downloaded { call: other, bytes: 1 },
-            Input::DownloadFailed { call: other, error: &interrupted() },
-            Input::CallFailed { call: other, sent: Sent::Never, reason: "refused" },
-            Input::Response { call: other, status: 500, headers: &(), body: b"" },
+            Input::DownloadFailed { call: other, error: interrupted() },
+            Input::CallFailed {
+                call: other,
+                error: CallError { sent: Sent::Never, reason: "refused".into() },
+            },
+            Input::Response { call: other, response: Response::new(500, &[], b"") },
         ];
         for input in inputs {
             let mut export = bench.export.clone();
@@ -839,13 +862,13 @@ fn only_the_attempt_under_way_is_heard_of() {
     }
     // A call is no download, and a download is no call.
     let mut export = bench.export.clone();
-    let failed = Input::CallFailed { call, sent: Sent::Maybe, reason: "reset" };
+    let failed = Input::CallFailed { call, error: CallError { sent: Sent::Maybe, reason: "reset".into() } };
     assert_eq!(export.handle(bench.now, failed), Disposition::Stale);
     let mut export = asking.export.clone();
     for input in [
         Input::Progress { call: post, received: 1, total: None },
         Input::Downloaded { call: post, bytes: 1 },
-        Input::DownloadFailed { call: post, error: &DownloadError::Storage("full".into()) },
+        Input::DownloadFailed { call: post, error: DownloadError::Storage("full".into()) },
     ] {
         assert_eq!(export.handle(asking.now, input), Disposition::Stale);
     }

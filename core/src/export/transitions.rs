@@ -8,14 +8,15 @@ use core::time::Duration;
 use sha2::{Digest, Sha256};
 
 use super::{
-    CallId, Disposition, DownloadError, Export, Failure, Finished, Notice, Outcome, RetryReason, State,
-    Tries, UnknownCause, UnknownOutcome,
+    CallId, Config, Disposition, Export, Failure, Finished, Notice, Outcome, RetryReason, State, Tries,
+    UnknownCause, UnknownOutcome,
 };
 use crate::{
     ApiError, ExportAccepted, ExportId, Goal, Order, ResponseError, Timestamp, Token, archive,
     conceal::conceal_query,
+    download::{DownloadError, Transfer},
     excerpt::excerpt,
-    http::{Headers, Method},
+    http::{Method, Response},
     retry::Verdict,
     webhook::NewExport,
 };
@@ -27,11 +28,12 @@ impl Export {
         self.enter(State::Calling { call, sent: false, deadline: self.after(self.config.call_timeout) });
     }
 
-    pub(super) fn answered(&mut self, status: u16, headers: &dyn Headers, body: &[u8]) -> Disposition {
-        let answer = ExportAccepted::parse(status, headers, body).or_else(|_| {
+    pub(super) fn answered(&mut self, response: &Response) -> Disposition {
+        let Response { status, headers, body } = response;
+        let answer = ExportAccepted::parse(*status, headers, body).or_else(|_| {
             // What is kept of it is shown to people and saved.
             let body = self.config.endpoint.conceal_with(&self.order, body);
-            ExportAccepted::parse(status, headers, &body)
+            ExportAccepted::parse(*status, headers, &body)
         });
         match answer {
             Ok(accepted) => self.accepted(accepted.export_id),
@@ -83,9 +85,10 @@ impl Export {
         let until = self.after(self.config.event_timeout);
         self.enter(State::Waiting { export_id, since: self.now, until });
         if let Some(first) = early.next() {
-            self.take(&first);
-            for other in early.filter(|other| other.archive_url != first.archive_url) {
-                let _ = self.contradicted(&other);
+            let url = first.archive_url.clone();
+            self.take(first);
+            for other in early.filter(|other| other.archive_url != url) {
+                let _ = self.contradicted(other);
             }
         }
     }
@@ -124,7 +127,7 @@ impl Export {
 
 /// The event.
 impl Export {
-    pub(super) fn event(&mut self, event: &NewExport, token: Option<&Token>) -> Disposition {
+    pub(super) fn event(&mut self, event: NewExport, token: Option<&Token>) -> Disposition {
         match (token, self.order.token()) {
             (Some(theirs), Some(ours)) if theirs == ours => {}
             (Some(_), _) => return Disposition::Unrelated,
@@ -152,49 +155,53 @@ impl Export {
         }
     }
 
-    fn hold(&mut self, event: &NewExport) -> Disposition {
-        if self.held().contains(event) {
+    fn hold(&mut self, event: NewExport) -> Disposition {
+        if self.held().contains(&event) {
             return Disposition::Duplicate;
         }
         if self.held().len() >= MAX_HELD {
             return Disposition::NoRoom;
         }
-        self.rare().held.push(event.clone());
+        self.rare().held.push(event);
         self.revision += 1;
         Disposition::Held
     }
 
-    fn contradicted(&mut self, event: &NewExport) -> Disposition {
+    fn contradicted(&mut self, event: NewExport) -> Disposition {
         // The result is the last that is said.
         if !self.done_was_given {
-            self.notice(Notice::ConflictingEvent(event.clone()));
+            self.notice(Notice::ConflictingEvent(event));
         }
         Disposition::Conflicting
     }
 
     /// The event that was waited for: it settles whatever was still open.
-    fn take(&mut self, event: &NewExport) {
+    fn take(&mut self, event: NewExport) {
         self.abort();
         self.notice(Notice::EventReceived(event.clone()));
         match self.order.goal() {
-            // What is ready was certainly accepted.
-            Goal::Acceptance => {
-                return self.finish(Finished::Accepted { export_id: event.export_id.clone() });
+            // An export that is ready was certainly accepted.
+            Goal::Acceptance => self.finish(Finished::Accepted { export_id: event.export_id }),
+            Goal::Event => self.finish(Finished::Event(event)),
+            Goal::Archive => {
+                self.tries = Tries::default();
+                self.fetch(Box::new(event));
             }
-            Goal::Event => return self.finish(Finished::Event(event.clone())),
-            Goal::Archive => {}
         }
-        if let Err(source) = self.config.archive.check(&event.archive_url, self.config.endpoint.base_url()) {
-            return self.fail(Failure::ArchiveUrl { event: event.clone(), source });
-        }
-        self.tries = Tries::default();
-        self.fetch(Box::new(event.clone()));
     }
 }
 
 /// The archive.
 impl Export {
     pub(super) fn fetch(&mut self, event: Box<NewExport>) {
+        let Config { endpoint, archive, .. } = &*self.config;
+        match archive.check(&event.archive_url, endpoint.base_url()) {
+            Ok(url) => {
+                let transfer = Transfer::new(url, archive.clone(), endpoint.base_url().clone());
+                self.transfer = Some(Box::new(transfer));
+            }
+            Err(source) => return self.fail(Failure::ArchiveUrl { event: *event, source }),
+        }
         let call = self.next_call();
         self.enter(State::Fetching {
             event,
@@ -212,12 +219,9 @@ impl Export {
         }
     }
 
-    pub(super) fn download_answered(
-        &mut self,
-        status: u16,
-        headers: &dyn Headers,
-        body: &[u8],
-    ) -> Disposition {
+    pub(super) fn download_answered(&mut self, response: &Response) -> Disposition {
+        let Response { status, headers, body } = response;
+        let status = *status;
         if (200..300).contains(&status) {
             self.extend_download();
             return Disposition::Accepted;
@@ -240,22 +244,23 @@ impl Export {
         Disposition::Accepted
     }
 
-    pub(super) fn download_failed(&mut self, error: &DownloadError) -> Disposition {
+    pub(super) fn download_failed(&mut self, error: DownloadError) -> Disposition {
         let State::Fetching { event, .. } = &self.state else { return Disposition::Stale };
         let event = (**event).clone();
         match error {
+            DownloadError::Refused(response) => return self.download_answered(&response),
             DownloadError::Interrupted(reason) => {
                 let verdict = self.verdict(Method::Get, Outcome::Lost);
-                self.download_retry(verdict, RetryReason::Failed(shown(reason)), shown(reason));
+                self.download_retry(verdict, RetryReason::Failed(shown(&reason)), shown(&reason));
             }
             DownloadError::NotAnArchive(source) => {
-                self.fail(Failure::NotAnArchive { event, source: source.clone() });
+                self.fail(Failure::NotAnArchive { event, source });
             }
             DownloadError::Address(source) => {
-                self.fail(Failure::ArchiveUrl { event, source: source.clone() });
+                self.fail(Failure::ArchiveUrl { event, source });
             }
             DownloadError::Storage(reason) => {
-                self.fail(Failure::Storage { event, reason: shown(reason) });
+                self.fail(Failure::Storage { event, reason: shown(&reason) });
             }
         }
         Disposition::Accepted

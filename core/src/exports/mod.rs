@@ -252,11 +252,7 @@ impl Exports {
     }
 
     /// Tells a job what happened. Returns [`Disposition::Stale`] if there is no such job.
-    pub fn handle<'a>(&mut self, now: Timestamp, id: JobId, input: impl Into<Input<'a>>) -> Disposition {
-        self.handle_input(now, id, input.into())
-    }
-
-    fn handle_input(&mut self, now: Timestamp, id: JobId, input: Input<'_>) -> Disposition {
+    pub fn handle(&mut self, now: Timestamp, id: JobId, input: Input) -> Disposition {
         self.advance(now);
         let Some(job) = self.jobs.get_mut(&id) else { return Disposition::Stale };
         if job.held {
@@ -266,13 +262,12 @@ impl Exports {
             return disposition;
         }
         job.export.postpone(self.now);
-        let was_calling = job.under_way == Some(Attempt::Call);
-        let disposition = job.export.handle(self.now, input);
-        if let (true, Disposition::Accepted, Input::Response { status, headers, body, .. }) =
-            (was_calling, disposition, input)
+        if let Input::Response { call, response } = &input
+            && job.export.is_requesting(*call)
         {
-            self.queues.rate.learn(self.now, status, headers, body);
+            self.queues.rate.learn(self.now, response);
         }
+        let disposition = job.export.handle(self.now, input);
         self.settle(id);
         disposition
     }
@@ -298,7 +293,8 @@ impl Exports {
         let token = delivery.token.as_ref();
         match self.routes.route(self.now, token, event) {
             Routed::Job(id) => {
-                let disposition = self.handle(now, id, Input::Event { event, token });
+                let event = Input::Event { event: event.clone(), token: delivery.token };
+                let disposition = self.handle(now, id, event);
                 disposition.reply_of(self.jobs.get(&id).is_some_and(|job| job.export.took_event()))
             }
             // It is kept in memory only: should the process end before its job is known, it must be delivered again.
@@ -477,7 +473,7 @@ impl Exports {
             let early = self.routes.name(self.now, &export_id, id);
             job.routed_as = Some(export_id);
             if let Some(event) = early {
-                let _taken = job.export.handle(self.now, Input::Event { event: &event, token: None });
+                let _taken = job.export.handle(self.now, Input::Event { event, token: None });
                 self.settle(id);
             }
         }

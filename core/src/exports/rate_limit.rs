@@ -8,7 +8,7 @@ use core::time::Duration;
 
 use crate::{
     ApiError, ErrorId, RateLimit, Timestamp,
-    http::{Headers, parse_http_date},
+    http::{Headers, Response, parse_http_date},
 };
 
 /// Counts requests in a sliding window of one second, and holds all of them back when the service asks for it.
@@ -58,7 +58,7 @@ impl RateLimiter {
     }
 
     /// Learns from an answer of the service to any job.
-    pub(super) fn learn(&mut self, now: Timestamp, status: u16, headers: &dyn Headers, body: &[u8]) {
+    pub(super) fn learn(&mut self, now: Timestamp, Response { status, headers, body }: &Response) {
         if let Some(mut limit) = RateLimit::from_headers(headers) {
             // `X-RateLimit-Reset` is a time of the service's clock, which the `Date` of the same answer shows.
             if let Some(theirs) = headers.first("date").and_then(|date| parse_http_date(date, now)) {
@@ -67,8 +67,8 @@ impl RateLimiter {
             }
             self.observe(now, limit);
         }
-        if status == 429 {
-            let error = ApiError::parse(status, headers, body);
+        if *status == 429 {
+            let error = ApiError::parse(*status, headers, body);
             // A restriction of the plan concerns one job, and no waiting of the others lifts it.
             if error.id() != Some(&ErrorId::FeatureNotInPlan) {
                 self.throttled(now, &error);

@@ -9,6 +9,8 @@ use core::time::Duration;
 use super::*;
 use crate::{
     ApiKey, CallId, Endpoint, Goal, Token, TokenPlacement,
+    export::CallError,
+    http::Response,
     webhook::{CallbackEndpoint, Verifier},
 };
 
@@ -70,12 +72,12 @@ impl Bench {
 
     fn accept(&mut self, job: JobId, call: CallId, export_id: &str) {
         let body = format!(r#"{{"export_id":"{export_id}"}}"#);
-        let input = Input::Response { call, status: 200, headers: &(), body: body.as_bytes() };
+        let input = Input::Response { call, response: Response::new(200, &[], body.as_bytes()) };
         assert_eq!(self.exports.handle(self.now, job, input), Disposition::Accepted);
     }
 
     fn refuse(&mut self, job: JobId, call: CallId, headers: &[(&str, &str)], body: &[u8]) {
-        let input = Input::Response { call, status: 429, headers: &headers, body };
+        let input = Input::Response { call, response: Response::new(429, headers, body) };
         assert_eq!(self.exports.handle(self.now, job, input), Disposition::Accepted);
     }
 }
@@ -336,7 +338,7 @@ fn a_held_job_loses_no_time_and_what_it_had_under_way_is_unknown() {
     assert!(bench.exports.hold(START, jobs[0]) && bench.exports.hold(START, jobs[1]));
     assert_eq!(bench.sent().iter().map(|(job, _)| *job).collect::<Vec<_>>(), [jobs[2]], "it made room");
     let late =
-        Input::Response { call: first[0].1, status: 200, headers: &(), body: br#"{"export_id":"e0"}"# };
+        Input::Response { call: first[0].1, response: Response::new(200, &[], br#"{"export_id":"e0"}"#) };
     assert_eq!(bench.exports.handle(START, jobs[0], late), Disposition::Stale);
     bench.pass(86_400_000);
     assert!(bench.exports.release(bench.now, jobs[0]) && bench.exports.release(bench.now, jobs[1]));

@@ -25,6 +25,14 @@ pub struct Response {
     pub body: Vec<u8>,
 }
 
+impl Response {
+    /// Creates an answer, for a test or a simulator.
+    pub fn new(status: u16, headers: &[(&str, &str)], body: &[u8]) -> Self {
+        let headers = headers.iter().map(|(name, value)| ((*name).into(), (*value).into())).collect();
+        Self { status, headers, body: body.into() }
+    }
+}
+
 impl fmt::Debug for Response {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Response")

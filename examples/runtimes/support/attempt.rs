@@ -7,13 +7,13 @@ use std::{
 };
 
 use abyssale_core::{
-    CallId, Config, MAX_ANSWER, Output, Report, Sent, Timestamp,
-    download::{Receive, Step, Transfer, TransferError},
-    export::{CallError, NotFetched},
+    CallId, Input, MAX_ANSWER, Output, Sent, Timestamp,
+    download::{DownloadError, Receive, Step, Transfer},
+    export::CallError,
     http::{Request, Scheme},
     http1::ResponseReader,
 };
-use abyssale_host::{FileError, PartFile};
+use abyssale_host::PartFile;
 
 /// One call or download.
 ///
@@ -53,33 +53,31 @@ enum Phase {
     Exchange {
         knows_head: bool,
     },
-    Over(Report),
+    Over(Input),
 }
 
 impl Attempt {
     /// What a [`Output::Call`] or [`Output::Download`] asks for; `None` for every other output.
     ///
     /// `now` is the time of the clock that the job runs on.
-    pub fn new(output: Output, config: &Config, target: &Path, now: Timestamp) -> Option<Self> {
+    pub fn new(output: Output, target: &Path, now: Timestamp) -> Option<Self> {
         let mut phase = Phase::Connect;
         let (call, kind) = match output {
             Output::Call { call, request, deadline } => {
                 let deadline = Instant::now() + deadline.saturating_duration_since(now);
                 (call, Kind::Call { request, deadline })
             }
-            Output::Download { call, request, first_byte_timeout: first_byte, stall_timeout: stall } => {
-                let base = config.endpoint.base_url().clone();
-                let mut transfer = Transfer::new(request.url().clone(), config.archive.clone(), base);
+            Output::Download { call, mut transfer, first_byte_timeout: first_byte, stall_timeout: stall } => {
                 let file = PartFile::open(target).map_err(|error| {
-                    phase = Phase::Over(Report::of_download(call, Err(error.into())));
+                    phase = Phase::Over(Input::of_download(call, Err(error)));
                 });
                 if let Ok(file) = &file {
-                    transfer = file.resumed(transfer);
+                    *transfer = file.resumed(*transfer);
                 }
                 (
                     call,
                     Kind::Download {
-                        transfer: Box::new(transfer),
+                        transfer,
                         file: file.ok().map(Box::new),
                         receive: None,
                         first_byte,
@@ -148,16 +146,16 @@ impl Attempt {
     }
 
     /// Takes what came; nothing means that the connection has ended. What it returns is to be told to the job.
-    pub fn received(&mut self, bytes: &[u8]) -> Option<Report> {
+    pub fn received(&mut self, bytes: &[u8]) -> Option<Input> {
         let read = if bytes.is_empty() { self.reader.end() } else { self.reader.feed(bytes) };
         if let Err(error) = self.take_in() {
-            self.phase = Phase::Over(Report::of_download(self.call, Err(error.into())));
+            self.phase = Phase::Over(Input::of_download(self.call, Err(error)));
         } else if let (Err(error), true) = (read, self.wants_more()) {
             self.broke(&error);
         }
         match &self.kind {
             Kind::Download { file: Some(file), receive: Some(receive), .. } => {
-                Some(Report::Progress { call: self.call, received: file.len(), total: receive.total })
+                Some(Input::Progress { call: self.call, received: file.len(), total: receive.total })
             }
             _ => None,
         }
@@ -172,11 +170,9 @@ impl Attempt {
             (Some(answered), _) if !is_receiving => answered,
             (_, Kind::Call { .. }) => {
                 let sent = if self.begun { Sent::Maybe } else { Sent::Never };
-                Report::of_call(call, Err(CallError { sent, reason }))
+                Input::of_call(call, Err(CallError { sent, reason }))
             }
-            (_, Kind::Download { .. }) => {
-                Report::of_download(call, Err(TransferError::Interrupted(reason).into()))
-            }
+            (_, Kind::Download { .. }) => Input::of_download(call, Err(DownloadError::Interrupted(reason))),
         });
     }
 
@@ -194,7 +190,7 @@ impl Attempt {
     }
 
     /// What it came to.
-    pub fn over(mut self) -> Report {
+    pub fn over(mut self) -> Input {
         if !matches!(self.phase, Phase::Over(_)) {
             self.broke(&io::Error::other("nobody went on with it"));
         }
@@ -205,7 +201,7 @@ impl Attempt {
     }
 
     /// Looks at a head that is new, and puts away what came of an archive.
-    fn take_in(&mut self) -> Result<(), FileError> {
+    fn take_in(&mut self) -> Result<(), DownloadError> {
         if let (Phase::Exchange { knows_head: false }, Some(head)) = (&self.phase, self.reader.head()) {
             self.phase = Phase::Exchange { knows_head: true };
             if let Kind::Download { transfer, file, receive, .. } = &mut self.kind {
@@ -224,7 +220,7 @@ impl Attempt {
                     Step::Failed(error) => {
                         return Err(match file.take() {
                             Some(file) => file.give_up(error),
-                            None => error.into(),
+                            None => error,
                         });
                     }
                     // Somewhere else, or all of it: on another connection.
@@ -243,7 +239,7 @@ impl Attempt {
                 && let Some(file) = file.take()
             {
                 let bytes = file.finish(receive)?;
-                self.phase = Phase::Over(Report::of_download(self.call, Ok(bytes)));
+                self.phase = Phase::Over(Input::of_download(self.call, Ok(bytes)));
             }
         } else if (self.reader.is_done() || self.reader.body_len() >= MAX_ANSWER)
             && let Some(answered) = self.answered()
@@ -253,12 +249,12 @@ impl Attempt {
         Ok(())
     }
 
-    fn answered(&mut self) -> Option<Report> {
+    fn answered(&mut self) -> Option<Input> {
         let answer = self.reader.take_response()?;
         Some(match &self.kind {
-            Kind::Call { .. } => Report::of_call(self.call, Ok(answer)),
+            Kind::Call { .. } => Input::of_call(self.call, Ok(answer)),
             Kind::Download { transfer, .. } => {
-                Report::of_download(self.call, Err(NotFetched::Refused(transfer.refused(answer))))
+                Input::of_download(self.call, Err(DownloadError::Refused(transfer.redact(answer))))
             }
         })
     }

@@ -11,8 +11,8 @@ use std::{
 };
 
 use abyssale_core::{
-    ApiKey, Config, Export, Failure, Finished, Goal, Input, Notice, Order, Output, Report, SigningSecret,
-    Timestamp, UnknownOutcome,
+    ApiKey, Config, Export, Failure, Finished, Goal, Input, Notice, Order, Output, SigningSecret, Timestamp,
+    UnknownOutcome,
     http1::answer,
     webhook::{CallbackEndpoint, Delivery, NewExport},
 };
@@ -124,7 +124,7 @@ impl Stage {
 
     /// The request that an output asks for, if it asks for one.
     pub fn attempt(&self, output: Output) -> Option<Attempt> {
-        Attempt::new(output, &self.config, &self.target, self.now())
+        Attempt::new(output, &self.target, self.now())
     }
 
     /// Tells a person what happened.
@@ -160,7 +160,7 @@ impl Stage {
 #[derive(Debug)]
 pub enum Message<C> {
     /// From an attempt.
-    Report(Report),
+    Input(Input),
     /// From the callback address, with the connection that waits for an answer.
     Delivery(Delivery, C),
     /// Nothing came in time.
@@ -170,12 +170,15 @@ pub enum Message<C> {
 impl<C> Message<C> {
     /// Tells the job, and returns what to answer to whom: not before, so that nothing is acknowledged and lost.
     pub fn tell(self, export: &mut Export, now: Timestamp) -> Option<(C, Vec<u8>)> {
-        let _ = match &self {
-            Self::Report(report) => export.handle(now, report),
-            Self::Delivery(..) | Self::Tick => export.handle(now, Input::Tick),
+        let input = match self {
+            Self::Input(input) => input,
+            Self::Tick => Input::Tick,
+            Self::Delivery(delivery, connection) => {
+                return Some((connection, answer(export.handle_delivery(now, &delivery).status())));
+            }
         };
-        let Self::Delivery(delivery, connection) = self else { return None };
-        Some((connection, answer(export.handle_delivery(now, &delivery).status())))
+        let _ = export.handle(now, input);
+        None
     }
 }
 

@@ -30,7 +30,7 @@ function tell(told) {
     if (done) end(done);
   }
   clearTimeout(timer);
-  if (timeout) timer = setTimeout(() => tell("tick"), Math.max(timeout - now(), 0));
+  if (timeout) timer = setTimeout(() => tell({ input: "tick" }), Math.max(timeout - now(), 0));
   return reply.Ok;
 }
 
@@ -40,7 +40,7 @@ function send(call, { method, url, headers, body }, take, failed) {
   const request = http.request(url, { method, headers: Object.fromEntries(headers), agent: false }, take);
   inFlight.set(call, request);
   request.on("socket", (socket) => socket.on("connect", () => (sent = "maybe")));
-  request.on("error", (error) => tell({ report: failed(error, sent) }));
+  request.on("error", (error) => tell({ input: failed(error, sent) }));
   request.end(body.length ? Buffer.from(body) : undefined);
 }
 
@@ -50,7 +50,7 @@ const interrupted = (call) => (error) => ({ download_failed: { call, error: { in
 const collect = (call) => (response) => {
   const pieces = [];
   const answer = (body) => ({ status: response.statusCode, headers: fields(response.headers), body });
-  const answered = () => tell({ report: { response: { call, response: answer(bytes(Buffer.concat(pieces))) } } });
+  const answered = () => tell({ input: { response: { call, response: answer(bytes(Buffer.concat(pieces))) } } });
   response.on("data", (piece) => pieces.push(piece)).on("end", answered).on("error", answered);
 };
 
@@ -60,9 +60,9 @@ const store = (call) => (response) => {
   let received = 0;
   response.on("data", (piece) => {
     received += fs.writeSync(file, piece);
-    tell({ report: { progress: { call, received } } });
+    tell({ input: { progress: { call, received } } });
   });
-  response.on("error", (error) => tell({ report: interrupted(call)(error) }));
+  response.on("error", (error) => tell({ input: interrupted(call)(error) }));
   response.on("end", () => {
     const [head, tail] = [Buffer.alloc(Math.min(received, 4)), Buffer.alloc(Math.min(received, 65557))];
     [head, tail].forEach((end) => fs.readSync(file, end, { position: end === head ? 0 : received - end.length }));
@@ -70,7 +70,7 @@ const store = (call) => (response) => {
     const error = tell({ ends: { head: bytes(head), tail: bytes(tail), len: received } });
     // It takes its name only once core has seen that it is an archive.
     error ? fs.rmSync(`${target}.part`) : fs.renameSync(`${target}.part`, target);
-    tell({ report: error ? { download_failed: { call, error } } : { downloaded: { call, bytes: received } } });
+    tell({ input: error ? { download_failed: { call, error } } : { downloaded: { call, bytes: received } } });
   });
 };
 

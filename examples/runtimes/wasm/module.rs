@@ -6,17 +6,16 @@ use std::{cell::RefCell, collections::VecDeque, error::Error, sync::Arc};
 use abyssale_core::http::Request;
 use abyssale_core::webhook::{CallbackEndpoint, Verifier};
 use abyssale_core::{ApiKey, BannerId, Config, Endpoint, Export, Order, Output, SigningSecret, Timestamp};
-use abyssale_core::{Input, Report, Token, TokenPlacement, archive::check_ends, export::DownloadError};
+use abyssale_core::{Input, Token, TokenPlacement, archive::check_ends, download::DownloadError};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-/// What the host tells: what came of an attempt is core's own [`Report`].
+/// What the host tells: what happens to the job is core's own [`Input`].
 #[derive(Deserialize)]
 #[serde(rename_all = "snake_case")]
 enum Told {
     Start { base: String, key: String, secret: String, callback: String, token: Token, ids: Vec<BannerId> },
-    Tick,
-    Report(Report),
+    Input(Input),
     Ends { head: Vec<u8>, tail: Vec<u8>, len: u64 },
     Request { method: String, target: String, headers: Vec<(String, Vec<u8>)>, body: Vec<u8> },
 }
@@ -65,8 +64,7 @@ fn tell(job: &mut Option<Job>, message: &[u8]) -> Result<Value, Box<dyn Error>> 
             *job = Some((Export::new(Arc::new(config), order, now), endpoint));
         }
         (_, None) => return Err("nothing was started".into()),
-        (Told::Tick, Some((export, _))) => drop(export.handle(now, Input::Tick)),
-        (Told::Report(report), Some((export, _))) => drop(export.handle(now, &report)),
+        (Told::Input(input), Some((export, _))) => drop(export.handle(now, input)),
         (Told::Ends { head, tail, len }, _) => {
             return Ok(json!(check_ends(&head, &tail, len).err().map(DownloadError::NotAnArchive)));
         }
@@ -82,7 +80,9 @@ fn tell(job: &mut Option<Job>, message: &[u8]) -> Result<Value, Box<dyn Error>> 
 fn shown(output: Output) -> Value {
     match output {
         Output::Call { call, request, .. } => json!({ "call": call, "request": described(&request) }),
-        Output::Download { call, request, .. } => json!({ "download": call, "request": described(&request) }),
+        Output::Download { call, transfer, .. } => {
+            json!({ "download": call, "request": described(&transfer.request()) })
+        }
         Output::Abort(call) => json!({ "abort": call }),
         Output::Notice(notice) => json!({ "notice": notice.to_string() }),
         Output::Done(result) => json!({ "done": result }),

@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use abyssale_core::{
     ApiKey, CallId, Config, Disposition, Endpoint, Export, Goal, Input, Order, Output, Sent, Snapshot,
-    Timestamp, Token, TokenPlacement, UnknownOutcome, export::DownloadError, webhook::NewExport,
+    Timestamp, Token, TokenPlacement, UnknownOutcome, download::DownloadError, export::CallError,
+    http::Response, webhook::NewExport,
 };
 
 /// A byte for the settings, then steps: a byte for each, and after it what it needs.
@@ -114,8 +115,9 @@ impl Machine {
             6 => {
                 let call = self.call(data);
                 let sent = if step & 128 == 0 { Sent::Never } else { Sent::Maybe };
-                let reason = String::from_utf8_lossy(data.piece());
-                let heard = self.tell(call, Input::CallFailed { call, sent, reason: &reason });
+                let reason = String::from_utf8_lossy(data.piece()).into();
+                let error = CallError { sent, reason };
+                let heard = self.tell(call, Input::CallFailed { call, error });
                 self.heard(heard, call, sent == Sent::Maybe);
             }
             7 => self.event(data),
@@ -134,7 +136,7 @@ impl Machine {
                     0 => DownloadError::Interrupted(reason.into()),
                     _ => DownloadError::Storage(reason.into()),
                 };
-                self.tell(call, Input::DownloadFailed { call, error: &error });
+                self.tell(call, Input::DownloadFailed { call, error });
             }
             11 => _ = self.export.handle(self.now, Input::Cancel),
             12 => {
@@ -187,8 +189,8 @@ impl Machine {
                 assert!(self.post.is_none() && self.is_new(call));
                 self.post = Some(call);
             }
-            Output::Download { call, request, .. } => {
-                assert!(!request.carries_key() && self.is_new(call));
+            Output::Download { call, transfer, .. } => {
+                assert!(!transfer.request().carries_key() && self.is_new(call));
             }
             Output::Abort(call) => {
                 assert!(self.calls.contains(&call));
@@ -214,7 +216,7 @@ impl Machine {
     }
 
     /// Only the newest attempt is heard; whatever else is stale changes nothing.
-    fn tell(&mut self, call: CallId, input: Input<'_>) -> bool {
+    fn tell(&mut self, call: CallId, input: Input) -> bool {
         let before = (self.export.snapshot(), self.export.poll_timeout());
         let disposition = self.export.handle(self.now, input);
         let heard = disposition == Disposition::Accepted;
@@ -245,12 +247,13 @@ impl Machine {
             other => u16::from(other) * 4,
         };
         let headers = [("retry-after", data.piece()), ("x-ratelimit-reset", data.piece())];
+        let headers = headers.map(|(name, value)| (name.to_owned(), value.to_vec())).to_vec();
         let body = match data.piece() {
             [] => br#"{"export_id":"e"}"#,
             body => body,
         };
-        let headers = headers.as_slice();
-        let heard = self.tell(call, Input::Response { call, status, headers: &headers, body });
+        let response = Response { status, headers, body: body.to_vec() };
+        let heard = self.tell(call, Input::Response { call, response });
         self.heard(heard, call, (200..300).contains(&status) || status >= 500);
     }
 
@@ -269,7 +272,7 @@ impl Machine {
             _ => Some(token(7)),
         };
         let had_event = self.export.took_event();
-        let disposition = self.export.handle(self.now, Input::Event { event: &event, token: token.as_ref() });
+        let disposition = self.export.handle(self.now, Input::Event { event, token });
         assert!(!had_event || disposition != Disposition::Accepted, "two events were taken");
     }
 

@@ -6,6 +6,7 @@ use abyssale_core::{
     ApiKey, ArchivePolicy, Config, Endpoint, Export, Exports, Input, Order, Sent, SigningSecret,
     SigningSecretState, Snapshot, Timestamp, Token, TokenPlacement, Write,
     download::Transfer,
+    export::CallError,
     exports::{AtCapacity, Limits},
     http::{Headers as _, Url},
     http1::{BodyReader, DeliveryReader, HeadReader, ResponseReader},
@@ -106,8 +107,7 @@ fn a_job_shows_nothing_in_any_of_its_states() {
     hunt.hear_debug("Exports", &exports);
     let event = serde_json::from_str(&body()).unwrap();
     let token = TOKEN.parse().unwrap();
-    let inputs =
-        [Input::Tick, Input::Event { event: &event, token: Some(&token) }, Input::Tick, Input::Cancel];
+    let inputs = [Input::Tick, Input::Event { event, token: Some(token) }, Input::Tick, Input::Cancel];
     for input in inputs {
         let _ = export.handle(NOW, input);
         hunt.hear_debug("Export", &export);
@@ -134,7 +134,10 @@ fn a_job_shows_nothing_in_any_of_its_states() {
     }
     let mut lost = Export::new(Arc::new(Config::new(endpoint())), order(TokenPlacement::PathSegment), NOW);
     let Some(abyssale_core::Output::Call { call, .. }) = lost.poll_output() else { panic!() };
-    let _ = lost.handle(NOW, Input::CallFailed { call, sent: Sent::Maybe, reason: "no answer" });
+    let _ = lost.handle(
+        NOW,
+        Input::CallFailed { call, error: CallError { sent: Sent::Maybe, reason: "no answer".into() } },
+    );
     hunt.hear_debug("Export", &lost);
     hunt.assert_clean(40);
 }

@@ -62,7 +62,7 @@ fn what_is_no_archive_leaves_everything_as_it_was() {
         let (mut file, receive) = room.begin(true);
         file.write(content).unwrap();
         let error = file.finish(&receive).unwrap_err();
-        assert!(matches!(error, FileError::Transfer(TransferError::NotAnArchive(_))), "{error:?}");
+        assert!(matches!(error, DownloadError::NotAnArchive(_)), "{error:?}");
         assert_eq!(fs::read(&room.target).unwrap(), b"older");
         assert_eq!(room.names(), ["banners.zip"]);
     }
@@ -73,7 +73,7 @@ fn what_can_be_resumed_is_kept_and_found() {
     let room = Room::new();
     let (mut file, receive) = room.begin(true);
     file.write(EMPTY_ARCHIVE.get(..9).unwrap()).unwrap();
-    assert!(matches!(file.finish(&receive), Err(FileError::Transfer(TransferError::Interrupted(_)))));
+    assert!(matches!(file.finish(&receive), Err(DownloadError::Interrupted(_))));
     assert_eq!(room.names(), ["banners.zip.part", "banners.zip.part.json"]);
 
     let mut file = PartFile::open(&room.target).unwrap();
@@ -129,7 +129,10 @@ fn bytes_without_a_readable_state_are_not_resumed() {
 fn two_downloads_to_one_target_do_not_mix() {
     let room = Room::new();
     let (mut file, receive) = room.begin(true);
-    assert!(matches!(PartFile::open(&room.target), Err(FileError::Busy { .. })));
+    let busy = PartFile::open(&room.target).unwrap_err();
+    assert!(
+        matches!(&busy, DownloadError::Storage(why) if why.ends_with("another download to this file is under way"))
+    );
     file.write(EMPTY_ARCHIVE).unwrap();
     file.finish(&receive).unwrap();
     assert!(PartFile::open(&room.target).is_ok());
@@ -160,7 +163,7 @@ fn more_than_was_announced_is_not_written_and_nothing_of_it_kept() {
     let (mut file, _) = room.begin(true);
     file.write(EMPTY_ARCHIVE.get(..9).unwrap()).unwrap();
     let error = file.write(EMPTY_ARCHIVE).unwrap_err();
-    assert!(matches!(&error, FileError::Transfer(TransferError::Interrupted(_))), "{error:?}");
+    assert!(matches!(&error, DownloadError::Interrupted(_)), "{error:?}");
     assert_eq!(file.len(), 9);
     drop(file);
     assert!(room.names().is_empty(), "{:?}", room.names());
@@ -188,7 +191,7 @@ fn a_link_that_lies_in_wait_is_not_written_through() {
     fs::write(&victim, "precious").unwrap();
     let part = room.folder.path().join("banners.zip.part");
     symlink(&victim, &part).unwrap();
-    assert!(matches!(PartFile::open(&room.target), Err(FileError::Storage { .. })));
+    assert!(matches!(PartFile::open(&room.target), Err(DownloadError::Storage(_))));
     fs::remove_file(&part).unwrap();
     fs::hard_link(&victim, &part).unwrap();
     assert!(PartFile::open(&room.target).is_err());

@@ -40,7 +40,7 @@ impl<'o, B: Bell> Seat<'o, B> {
     }
 
     /// Tells the job what happened. Whatever becomes of it, the next mail says what follows.
-    pub fn tell(&self, input: Input<'_>) {
+    pub fn tell(&self, input: Input) {
         let shared = &self.office.shared;
         let mut state = shared.lock();
         let _ = state.exports.handle(shared.clock.now(), self.job, input);

@@ -8,6 +8,7 @@ use std::{
 
 use abyssale_core::{
     ApiKey, CallId, Endpoint, Goal, Input, StoreError, Token, TokenPlacement, Write,
+    http::Response,
     webhook::{CallbackEndpoint, Verifier},
 };
 
@@ -97,7 +98,7 @@ impl<'o> Worker<'o> {
     fn accept(&self, n: u8) {
         let call = self.call();
         let body = format!(r#"{{"export_id":"e{n}"}}"#);
-        self.seat.tell(Input::Response { call, status: 200, headers: &(), body: body.as_bytes() });
+        self.seat.tell(Input::Response { call, response: Response::new(200, &[], body.as_bytes()) });
     }
 
     fn download(&self) -> CallId {

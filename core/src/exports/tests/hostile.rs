@@ -15,7 +15,8 @@ fn asking_again(limits: Limits) -> Bench {
 }
 
 fn lost(bench: &mut Bench, job: JobId, call: CallId) {
-    let input = Input::CallFailed { call, sent: crate::Sent::Maybe, reason: "reset" };
+    let input =
+        Input::CallFailed { call, error: CallError { sent: crate::Sent::Maybe, reason: "reset".into() } };
     assert_eq!(bench.exports.handle(bench.now, job, input), Disposition::Accepted);
 }
 
@@ -99,7 +100,8 @@ fn a_job_that_waits_for_its_turn_has_no_timer() {
     // Neither an input nor its turn finds it late.
     let waiting = jobs[1];
     bench.pass(20_000);
-    let stale = Input::CallFailed { call, sent: crate::Sent::Never, reason: "refused" };
+    let stale =
+        Input::CallFailed { call, error: CallError { sent: crate::Sent::Never, reason: "refused".into() } };
     assert_eq!(bench.exports.handle(bench.now, waiting, stale), Disposition::Stale);
     let outputs: Vec<_> = core::iter::from_fn(|| bench.exports.poll_output()).collect();
     let call = outputs.iter().find_map(|(job, output)| match output {
@@ -155,7 +157,7 @@ fn the_event_of_a_job_that_has_failed_is_not_acknowledged_even_before_it_says_so
     let mut bench = Bench::new(wide());
     let job = bench.exports.submit(START, order(1)).unwrap();
     let (_, call) = bench.sent()[0];
-    let refused = Input::Response { call, status: 401, headers: &(), body: b"" };
+    let refused = Input::Response { call, response: Response::new(401, &[], b"") };
     assert_eq!(bench.exports.handle(START, job, refused), Disposition::Accepted);
     let event = delivery("e", Some(token(1)));
     assert_eq!(bench.exports.handle_delivery(START, &event), Reply::NotFound, "nobody took it");
@@ -167,7 +169,7 @@ fn the_event_of_a_job_that_has_failed_is_not_acknowledged_even_before_it_says_so
 fn a_repetition_to_a_job_whose_archive_is_gone_is_acknowledged() {
     let (mut bench, downloads) = at_the_downloads(wide(), 1);
     let (job, call) = downloads[0];
-    let gone = Input::Response { call, status: 404, headers: &(), body: b"" };
+    let gone = Input::Response { call, response: Response::new(404, &[], b"") };
     assert_eq!(bench.exports.handle(START, job, gone), Disposition::Accepted);
     for _ in 0..2 {
         assert_eq!(
@@ -232,12 +234,13 @@ fn a_stale_answer_teaches_nobody() {
     let mut bench = Bench::new(wide());
     let job = bench.exports.submit(START, order(0)).unwrap();
     let (_, call) = bench.sent()[0];
-    let never = Input::CallFailed { call, sent: crate::Sent::Never, reason: "refused" };
+    let never =
+        Input::CallFailed { call, error: CallError { sent: crate::Sent::Never, reason: "refused".into() } };
     assert_eq!(bench.exports.handle(START, job, never), Disposition::Accepted);
     bench.pass(2000);
     assert_eq!(bench.sent().len(), 1);
     let late = [("retry-after", "20")];
-    let late = Input::Response { call, status: 429, headers: &late.as_slice(), body: b"" };
+    let late = Input::Response { call, response: Response::new(429, &late, b"") };
     assert_eq!(bench.exports.handle(bench.now, job, late), Disposition::Stale);
     bench.exports.submit(bench.now, order(1)).unwrap();
     assert_eq!(bench.sent().len(), 1);
@@ -250,7 +253,10 @@ fn twins_do_not_come_back_in_the_same_millisecond() {
         bench.exports.submit(START, bare_order()).unwrap();
     }
     for (job, call) in bench.sent() {
-        let never = Input::CallFailed { call, sent: crate::Sent::Never, reason: "refused" };
+        let never = Input::CallFailed {
+            call,
+            error: CallError { sent: crate::Sent::Never, reason: "refused".into() },
+        };
         assert_eq!(bench.exports.handle(START, job, never), Disposition::Accepted);
     }
     let mut moments: Vec<_> = bench.exports.jobs.values().filter_map(|job| job.timer).collect();
@@ -317,7 +323,7 @@ fn the_services_window_is_told_by_the_services_clock() {
     ];
     let (job, call) = calls[0];
     let body = br#"{"export_id":"e"}"#;
-    let accepted = Input::Response { call, status: 200, headers: &headers.as_slice(), body };
+    let accepted = Input::Response { call, response: Response::new(200, &headers, body) };
     assert_eq!(bench.exports.handle(START, job, accepted), Disposition::Accepted);
     bench.exports.submit(START, order(3)).unwrap();
     assert!(bench.sent().is_empty());
