@@ -8,8 +8,8 @@ use thiserror::Error;
 
 use crate::{
     BannerId, Order, RateLimit, RetryAfter, Timestamp,
-    excerpt::{excerpt, write_excerpt},
     http::Headers,
+    redact::{excerpt, write_excerpt},
     validation::{self, Problems},
 };
 

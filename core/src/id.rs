@@ -7,8 +7,8 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use thiserror::Error;
 
 use crate::{
-    excerpt::{excerpt, write_excerpt},
     hex,
+    redact::{excerpt, write_excerpt},
 };
 
 /// The id of a banner: 36 ASCII characters, a UUID in hyphenated form, kept as it was given.

@@ -8,8 +8,8 @@ use thiserror::Error;
 
 use crate::{
     ApiKey, Order, Token,
-    conceal::conceal,
     http::{InvalidUrl, Method, Request, Scheme, Url},
+    redact::conceal,
 };
 
 /// Where the service is, and the key that opens it.

@@ -12,8 +12,8 @@ use thiserror::Error;
 use crate::{
     ApiError, ExportId, SigningSecret, Timestamp,
     decimal::saturating_decimal,
-    excerpt::excerpt,
     http::{Headers, parse_http_date},
+    redact::excerpt,
 };
 
 /// The service has accepted an export; its `NewExport` event will be sent.

@@ -36,16 +36,16 @@ impl RetryPolicy {
         &self,
         now: Timestamp,
         method: Method,
-        outcome: Outcome<'_>,
+        outcome: AttemptFailure<'_>,
         tries: Tries,
         jitter: u64,
     ) -> Verdict {
         let wait = match outcome {
-            Outcome::NotSent => Wait::Backoff,
-            Outcome::Lost if method.is_idempotent() => Wait::Backoff,
-            Outcome::Lost => return Verdict::Unknown,
-            Outcome::Unavailable(told) => told.map_or(Wait::Backoff, Wait::Told),
-            Outcome::Refused(error) => match error.status() {
+            AttemptFailure::NotSent => Wait::Backoff,
+            AttemptFailure::Lost if method.is_idempotent() => Wait::Backoff,
+            AttemptFailure::Lost => return Verdict::Unknown,
+            AttemptFailure::Unavailable(told) => told.map_or(Wait::Backoff, Wait::Told),
+            AttemptFailure::Refused(error) => match error.status() {
                 429 => match (error.id(), error.retry_delay(now)) {
                     // No window makes a plan include a feature, whatever the headers say.
                     (Some(ErrorId::FeatureNotInPlan), _) => return Verdict::Final,
@@ -79,7 +79,7 @@ impl RetryPolicy {
 
 /// What an attempt came to, when it did not come to what was asked for.
 #[derive(Clone, Copy, Debug)]
-pub enum Outcome<'a> {
+pub enum AttemptFailure<'a> {
     /// Not a byte of the request can have reached the service.
     NotSent,
     /// The request may have reached the service, and there is no answer that could be read.
@@ -159,7 +159,7 @@ mod tests {
     }
 
     fn post(error: &ApiError, tries: Tries) -> Verdict {
-        POLICY.verdict(NOW, Method::Post, Outcome::Refused(error), tries, 0)
+        POLICY.verdict(NOW, Method::Post, AttemptFailure::Refused(error), tries, 0)
     }
 
     fn retry(secs: u64, probe: bool) -> Verdict {
@@ -183,7 +183,7 @@ mod tests {
         let refusal = error(429, "request_rate_limited", Some("1700"));
         assert_eq!(post(&refusal, FIRST), Verdict::Final);
         let patient = RetryPolicy { max_retry_wait: Duration::MAX, ..POLICY };
-        let verdict = patient.verdict(NOW, Method::Post, Outcome::Refused(&refusal), FIRST, 0);
+        let verdict = patient.verdict(NOW, Method::Post, AttemptFailure::Refused(&refusal), FIRST, 0);
         assert_eq!(verdict, retry(1700, false));
     }
 
@@ -208,23 +208,24 @@ mod tests {
                 assert_eq!(post(&error(status, "", Some("1")), tries), Verdict::Unknown);
             }
         }
-        assert_eq!(POLICY.verdict(NOW, Method::Post, Outcome::Lost, FIRST, 0), Verdict::Unknown);
+        assert_eq!(POLICY.verdict(NOW, Method::Post, AttemptFailure::Lost, FIRST, 0), Verdict::Unknown);
     }
 
     #[test]
     fn a_get_that_met_a_5xx_is_repeated() {
-        let get = |error: &ApiError| POLICY.verdict(NOW, Method::Get, Outcome::Refused(error), FIRST, 0);
+        let get =
+            |error: &ApiError| POLICY.verdict(NOW, Method::Get, AttemptFailure::Refused(error), FIRST, 0);
         assert_eq!(get(&error(503, "", Some("2"))), retry(2, false));
         assert_eq!(get(&error(500, "", None)), retry(1, false));
         assert_eq!(get(&error(501, "", None)), Verdict::Final);
-        assert_eq!(POLICY.verdict(NOW, Method::Get, Outcome::Lost, FIRST, 0), retry(1, false));
+        assert_eq!(POLICY.verdict(NOW, Method::Get, AttemptFailure::Lost, FIRST, 0), retry(1, false));
     }
 
     #[test]
     fn a_store_that_cannot_answer_now_is_asked_again_as_it_says_or_with_backoff() {
         let verdict = |told, retries| {
             let tries = Tries { retries, probed: true };
-            POLICY.verdict(NOW, Method::Get, Outcome::Unavailable(told), tries, 0)
+            POLICY.verdict(NOW, Method::Get, AttemptFailure::Unavailable(told), tries, 0)
         };
         assert_eq!(
             [verdict(None, 0), verdict(None, 1), verdict(None, 2)],
@@ -238,12 +239,12 @@ mod tests {
     #[test]
     fn what_was_never_sent_backs_off_until_the_retries_are_spent() {
         let after = |retries| {
-            POLICY.verdict(NOW, Method::Post, Outcome::NotSent, Tries { retries, probed: false }, 0)
+            POLICY.verdict(NOW, Method::Post, AttemptFailure::NotSent, Tries { retries, probed: false }, 0)
         };
         assert_eq!([after(0), after(1), after(2)], [retry(1, false), retry(2, false), retry(4, false)]);
         assert_eq!(after(3), Verdict::Final);
         let off = RetryPolicy { max_retries: 0, ..POLICY };
-        assert_eq!(off.verdict(NOW, Method::Post, Outcome::NotSent, FIRST, 0), Verdict::Final);
+        assert_eq!(off.verdict(NOW, Method::Post, AttemptFailure::NotSent, FIRST, 0), Verdict::Final);
     }
 
     #[test]
@@ -258,7 +259,7 @@ mod tests {
         fn jitter_only_adds_and_at_most_a_quarter(retries in 0u32..1000, jitter: u64) {
             let policy = RetryPolicy { max_retries: u32::MAX, ..POLICY };
             let tries = Tries { retries, probed: false };
-            let Verdict::Retry { after, .. } = policy.verdict(NOW, Method::Post, Outcome::NotSent, tries, jitter) else {
+            let Verdict::Retry { after, .. } = policy.verdict(NOW, Method::Post, AttemptFailure::NotSent, tries, jitter) else {
                 return Err(TestCaseError::fail("not retried"));
             };
             let base = Duration::from_secs(1 << retries.min(6));

@@ -16,7 +16,7 @@ use std::{
 use self::flush::Flusher;
 use abyssale_core::{
     archive,
-    download::{DownloadError, Part, Receive, Transfer},
+    download::{DownloadError, Receive, ResumeState, Transfer},
 };
 
 /// The file that a download is collected in, locked, until it takes the target's name.
@@ -32,7 +32,7 @@ pub struct PartFile {
     file: File,
     len: u64,
     /// What the bytes are of. Without it they are of no use to anybody.
-    part: Option<Part>,
+    resume_state: Option<ResumeState>,
     /// The body that is being taken in.
     body: Option<Receive>,
     flusher: Flusher,
@@ -53,16 +53,26 @@ impl PartFile {
         let state_path = beside(target, ".part.json");
         let len = file.metadata().map_err(failed)?.len();
         // A state that cannot be read is as good as none.
-        let part = read_bounded(&state_path).ok().and_then(|json| Part::from_json(&json));
+        let resume_state = read_bounded(&state_path).ok().and_then(|json| ResumeState::from_json(&json));
         let target = target.to_owned();
         let flusher = Flusher::default();
-        Ok(Self { target, path, state_path, file, len, part, body: None, flusher, is_finished: false })
+        Ok(Self {
+            target,
+            path,
+            state_path,
+            file,
+            len,
+            resume_state,
+            body: None,
+            flusher,
+            is_finished: false,
+        })
     }
 
     /// The same download, going on from what is there.
     pub fn resumed(&self, transfer: Transfer) -> Transfer {
-        match &self.part {
-            Some(part) => transfer.resume(part.clone(), self.len),
+        match &self.resume_state {
+            Some(resume_state) => transfer.resume(resume_state.clone(), self.len),
             None => transfer,
         }
     }
@@ -77,7 +87,7 @@ impl PartFile {
     pub fn write(&mut self, piece: &[u8]) -> Result<(), DownloadError> {
         let end = self.len.saturating_add(piece.len() as u64);
         if let Some(Err(error)) = self.body.as_ref().map(|body| body.check_room(end)) {
-            self.part = None;
+            self.resume_state = None;
             return Err(error);
         }
         let written = self.file.write_all(piece);
@@ -121,21 +131,21 @@ impl PartFile {
 
     /// Removes it, although it could be resumed: there will be nothing to resume it with.
     pub fn discard(mut self) {
-        self.part = None;
+        self.resume_state = None;
     }
 
     fn prepare(&mut self, receive: &Receive) -> io::Result<()> {
-        if receive.from == 0 || receive.part != self.part {
+        if receive.from == 0 || receive.resume_state != self.resume_state {
             // While the bytes change, there must be no state that says what they were.
-            self.part = None;
+            self.resume_state = None;
             remove(&self.state_path)?;
         }
         self.file.set_len(receive.from)?;
         self.len = self.file.seek(SeekFrom::Start(receive.from))?;
-        if let Some(part) = receive.part.as_ref().filter(|_| self.part.is_none()) {
+        if let Some(resume_state) = receive.resume_state.as_ref().filter(|_| self.resume_state.is_none()) {
             // The name can be guessed, so what may lie in wait there is not written through.
-            File::create_new(&self.state_path)?.write_all(part.to_json().as_bytes())?;
-            self.part = Some(part.clone());
+            File::create_new(&self.state_path)?.write_all(resume_state.to_json().as_bytes())?;
+            self.resume_state = Some(resume_state.clone());
         }
         Ok(())
     }
@@ -157,7 +167,7 @@ impl PartFile {
 
 impl Drop for PartFile {
     fn drop(&mut self) {
-        if !self.is_finished && (self.part.is_none() || self.len == 0) {
+        if !self.is_finished && (self.resume_state.is_none() || self.len == 0) {
             // The bytes first: a state alone is ignored. Still locked, so nobody else has begun.
             let _ = remove(&self.path);
             let _ = remove(&self.state_path);
@@ -240,7 +250,7 @@ fn read_bounded(path: &Path) -> io::Result<Vec<u8>> {
     if !fs::symlink_metadata(path)?.is_file() {
         return Err(io::ErrorKind::InvalidInput.into());
     }
-    File::open(path)?.take(Part::MAX_LEN as u64 + 1).read_to_end(&mut content)?;
+    File::open(path)?.take(ResumeState::MAX_LEN as u64 + 1).read_to_end(&mut content)?;
     Ok(content)
 }
 

@@ -5,7 +5,7 @@ use alloc::boxed::Box;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use crate::excerpt::excerpt;
+use crate::redact::excerpt;
 
 /// Checks that what was downloaded is a ZIP archive, by its two ends.
 ///

@@ -12,8 +12,8 @@ use thiserror::Error;
 
 use self::place::Place;
 use crate::{
-    excerpt::excerpt,
     http::{Scheme, Url},
+    redact::excerpt,
 };
 
 pub use address::is_public;

@@ -5,7 +5,7 @@ use core::{net::IpAddr, str::FromStr};
 
 use thiserror::Error;
 
-use crate::{decimal::decimal, excerpt::excerpt, http::Url};
+use crate::{decimal::decimal, http::Url, redact::excerpt};
 
 /// A host, or all addresses that begin alike.
 #[derive(Clone, Debug, Eq, PartialEq)]

@@ -5,7 +5,7 @@
 //!             ▼                             │
 //!   new ──► request ──► handle_head ──► Step::Again
 //!             ▲             │
-//!       part, length        ├──► Step::Receive   write the body from `from` on, then check_end
+//!       resume state       ├──► Step::Receive   write the body from `from` on, then check_end
 //!       (from a file)       ├──► Step::Refused   for the job: gone, or come again
 //!                           └──► Step::Failed
 //! ```
@@ -14,7 +14,7 @@
 //! ([`Export`](crate::Export)). The rest of an archive is asked for only under a strong validator, so that what is put
 //! together is always one version of it.
 
-mod part;
+mod resume;
 mod stream;
 #[cfg(test)]
 mod tests;
@@ -24,18 +24,18 @@ use alloc::{borrow::Cow, boxed::Box, format, string::String};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use self::part::Validator;
+use self::resume::Validator;
 use crate::{
     ArchivePolicy,
     archive::{self, ArchiveUrlError, NotAnArchive},
-    conceal::conceal_query,
     decimal::decimal,
-    excerpt::excerpt,
     http::{Headers, Request, Response, Url},
+    redact::conceal_query,
+    redact::excerpt,
     request,
 };
 
-pub use part::Part;
+pub use resume::ResumeState;
 pub use stream::Stream;
 
 /// The decisions of one attempt to download an archive. See the [module](self).
@@ -49,7 +49,7 @@ pub use stream::Stream;
 /// assert_eq!((body.from, body.total), (0, Some(1000)));
 ///
 /// // 400 bytes later the connection breaks; the next attempt asks for the rest.
-/// let transfer = transfer.resume(body.part.unwrap(), 400);
+/// let transfer = transfer.resume(body.resume_state.unwrap(), 400);
 /// assert!(transfer.request().headers().any(|field| field == ("range", "bytes=400-")));
 /// # Ok::<(), abyssale_core::http::InvalidUrl>(())
 /// ```
@@ -62,7 +62,7 @@ pub struct Transfer {
     policy: ArchivePolicy,
     base: Url,
     /// What is there already, and how many bytes of it: more than none.
-    begun: Option<(Part, u64)>,
+    begun: Option<(ResumeState, u64)>,
     redirects: u8,
 }
 
@@ -95,7 +95,7 @@ pub struct Receive {
     /// server has chosen to send.
     pub until: Option<u64>,
     /// What to keep beside the bytes while there are not all of them; `None` if they cannot be continued.
-    pub part: Option<Part>,
+    pub resume_state: Option<ResumeState>,
     /// Where it comes from: an error page may repeat it, signature and all.
     source: Url,
 }
@@ -137,13 +137,15 @@ impl Transfer {
         Self { address: url.clone(), url, policy, base, begun: None, redirects: 0 }
     }
 
-    /// The same, going on behind the first `len` bytes, which `part` describes.
+    /// The same, going on behind the first `len` bytes, which `resume_state` describes.
     ///
     /// From the beginning if there are none, if they are of another address, or if there are more than there can be.
     #[must_use]
-    pub fn resume(self, part: Part, len: u64) -> Self {
-        let fits = len > 0 && part.is_from(&self.address) && part.total().is_none_or(|total| len <= total);
-        Self { url: self.address.clone(), begun: fits.then_some((part, len)), redirects: 0, ..self }
+    pub fn resume(self, resume_state: ResumeState, len: u64) -> Self {
+        let fits = len > 0
+            && resume_state.is_from(&self.address)
+            && resume_state.total().is_none_or(|total| len <= total);
+        Self { url: self.address.clone(), begun: fits.then_some((resume_state, len)), redirects: 0, ..self }
     }
 
     /// Decides about an answer to [`request`](Self::request). Total: no head panics, and after at most seven it does
@@ -170,9 +172,9 @@ impl Transfer {
         let request = request::download(self.url.clone());
         match &self.begun {
             None => request,
-            Some((part, len)) => request
+            Some((resume_state, len)) => request
                 .header("range", format!("bytes={len}-"))
-                .header("if-range", String::from(part.validator().as_str())),
+                .header("if-range", String::from(resume_state.validator().as_str())),
         }
     }
 
@@ -184,12 +186,12 @@ impl Transfer {
     /// The body that remains when all of it is there already, so that there is nothing to ask for: a process ended
     /// between the last byte and the file's name.
     pub fn nothing_left(&self) -> Option<Receive> {
-        let (part, len) = self.begun.as_ref()?;
-        (part.total() == Some(*len)).then(|| Receive {
+        let (resume_state, len) = self.begun.as_ref()?;
+        (resume_state.total() == Some(*len)).then(|| Receive {
             from: *len,
             total: Some(*len),
             until: Some(*len),
-            part: Some(part.clone()),
+            resume_state: Some(resume_state.clone()),
             source: self.url.clone(),
         })
     }
@@ -224,29 +226,36 @@ impl Transfer {
     }
 
     fn partial(&mut self, headers: &dyn Headers) -> Step {
-        let Some((part, len)) = &self.begun else {
+        let Some((resume_state, len)) = &self.begun else {
             return interrupted("a part came (206) where all of it was asked for");
         };
         if let Some(refused) = encoded(headers) {
             return refused;
         }
         let range = headers.only("content-range").and_then(content_range);
-        let Some(Range { first, last, total }) = range.filter(|_| !part.validator().contradicts(headers))
+        let Some(Range { first, last, total }) =
+            range.filter(|_| !resume_state.validator().contradicts(headers))
         else {
             return self.start_over();
         };
-        let same_total = part.total().zip(total).is_none_or(|(before, now)| before == now);
+        let same_total = resume_state.total().zip(total).is_none_or(|(before, now)| before == now);
         if first != *len || !same_total {
             return self.start_over();
         }
-        let total = part.total().or(total);
+        let total = resume_state.total().or(total);
         // No part reaches beyond the whole, whoever has said how long that is.
         if total.is_some_and(|total| last >= total) {
             return self.start_over();
         }
-        let part = Part::new(&self.address, part.validator().clone(), total);
+        let resume_state = ResumeState::new(&self.address, resume_state.validator().clone(), total);
         let until = last.checked_add(1);
-        Step::Receive(Receive { from: first, total, until, part: Some(part), source: self.url.clone() })
+        Step::Receive(Receive {
+            from: first,
+            total,
+            until,
+            resume_state: Some(resume_state),
+            source: self.url.clone(),
+        })
     }
 
     fn whole(&mut self, headers: &dyn Headers) -> Step {
@@ -257,8 +266,9 @@ impl Transfer {
         // A transfer coding has an end of its own, and a length beside it means nothing (RFC 9112 §6.3).
         let is_coded = headers.first("transfer-encoding").is_some();
         let total = headers.only("content-length").filter(|_| !is_coded).and_then(decimal);
-        let part = Validator::of(headers).map(|validator| Part::new(&self.address, validator, total));
-        Step::Receive(Receive { from: 0, total, until: total, part, source: self.url.clone() })
+        let resume_state =
+            Validator::of(headers).map(|validator| ResumeState::new(&self.address, validator, total));
+        Step::Receive(Receive { from: 0, total, until: total, resume_state, source: self.url.clone() })
     }
 
     /// Once: the next request is not one for the rest, so nothing can lead here again.

@@ -8,7 +8,7 @@ use alloc::{borrow::Cow, boxed::Box, vec::Vec};
 
 use sha2::{Digest as _, Sha256};
 
-use super::{DownloadError, Part, Receive, Transfer};
+use super::{DownloadError, Receive, ResumeState, Transfer};
 use crate::archive::{self, TAIL_LEN};
 
 /// The bytes of one archive on their way to a writer, over as many attempts as it takes. It holds about 128 KiB of them.
@@ -25,7 +25,7 @@ pub struct Stream {
     /// The last bytes, and at times some before them.
     tail: Vec<u8>,
     /// What the bytes are of, if the rest can be asked for.
-    part: Option<Part>,
+    resume_state: Option<ResumeState>,
     /// How far the body under way has come, counted from the beginning of the archive.
     at: u64,
     /// What has come again of what was handed on before, if the body under way began at the beginning.
@@ -40,8 +40,8 @@ impl Stream {
 
     /// A transfer that goes on behind what has been handed on.
     pub fn resumed(&self, transfer: Transfer) -> Transfer {
-        match &self.part {
-            Some(part) => transfer.resume(part.clone(), self.passed),
+        match &self.resume_state {
+            Some(resume_state) => transfer.resume(resume_state.clone(), self.passed),
             None => transfer,
         }
     }
@@ -56,7 +56,7 @@ impl Stream {
         self.at = receive.from;
         self.again = (receive.from == 0 && self.passed > 0).then(Box::default);
         // What comes again may be of another archive, whose rest must not be asked for before that is known.
-        self.part = receive.part.clone().filter(|_| self.again.is_none());
+        self.resume_state = receive.resume_state.clone().filter(|_| self.again.is_none());
         if self.passed == 0 {
             self.head.clear();
         }
@@ -66,7 +66,7 @@ impl Stream {
     pub fn take<'p>(&mut self, receive: &Receive, piece: &'p [u8]) -> Result<Cow<'p, [u8]>, DownloadError> {
         let end = self.at.saturating_add(piece.len() as u64);
         if let Err(error) = receive.check_room(end) {
-            self.part = None;
+            self.resume_state = None;
             return Err(error);
         }
         let new = self.compare(receive, piece)?;
@@ -108,7 +108,7 @@ impl Stream {
             if !is_same {
                 return Err(self.changed());
             }
-            self.part.clone_from(&receive.part);
+            self.resume_state.clone_from(&receive.resume_state);
         }
         Ok(new)
     }

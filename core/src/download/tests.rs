@@ -17,11 +17,11 @@ fn new() -> Transfer {
 
 /// A download of which 400 of 1,000 bytes, with the tag "a", are there.
 fn begun() -> Transfer {
-    new().resume(part(&[("etag", "\"a\""), ("content-length", "1000")]), 400)
+    new().resume(resume_state(&[("etag", "\"a\""), ("content-length", "1000")]), 400)
 }
 
-fn part(head: Head<'_>) -> Part {
-    receive(new().handle_head(200, &head)).part.unwrap()
+fn resume_state(head: Head<'_>) -> ResumeState {
+    receive(new().handle_head(200, &head)).resume_state.unwrap()
 }
 
 fn receive(step: Step) -> Receive {
@@ -50,7 +50,7 @@ fn a_whole_answer_begins_at_the_beginning() {
         for mut transfer in [new(), begun()] {
             let receive = receive(transfer.handle_head(status, &head));
             assert_eq!(
-                (receive.from, receive.total, receive.part.is_some()),
+                (receive.from, receive.total, receive.resume_state.is_some()),
                 (0, total, resumable),
                 "{head:?}"
             );
@@ -78,7 +78,7 @@ fn a_fitting_rest_is_appended() {
     ] {
         let receive = receive(begun().handle_head(206, &head));
         assert_eq!((receive.from, receive.total, receive.until), (400, Some(1000), Some(until)), "{head:?}");
-        assert_eq!(receive.part.unwrap().total(), Some(1000));
+        assert_eq!(receive.resume_state.unwrap().total(), Some(1000));
     }
 }
 
@@ -110,7 +110,7 @@ fn what_does_not_fit_starts_over_once() {
 fn a_date_that_has_settled_serves_as_a_validator() {
     let modified = ("last-modified", "Sun, 06 Nov 1994 08:49:37 GMT");
     let head = [modified, ("date", "Mon, 07 Nov 1994 08:49:37 GMT"), ("content-length", "1000")];
-    let mut transfer = new().resume(part(&head), 400);
+    let mut transfer = new().resume(resume_state(&head), 400);
     assert_eq!(field(&transfer, "if-range").as_deref(), Some(modified.1));
     let range = ("content-range", "bytes 400-999/1000");
     assert_eq!(receive(transfer.clone().handle_head(206, &[range, modified])).from, 400);
@@ -120,7 +120,7 @@ fn a_date_that_has_settled_serves_as_a_validator() {
 
 #[test]
 fn only_what_was_begun_here_is_gone_on_with() {
-    let known = || part(&[("etag", "\"a\""), ("content-length", "1000")]);
+    let known = || resume_state(&[("etag", "\"a\""), ("content-length", "1000")]);
     assert_eq!(field(&new().resume(known(), 0), "range"), None);
     assert_eq!(new().resume(known(), 1001).resumes_from(), 0);
     assert_eq!(new().resume(known(), 999).resumes_from(), 999);
@@ -240,7 +240,7 @@ proptest! {
         heads in prop::collection::vec((prop_oneof![Just(206u16), Just(200), Just(302), Just(416), any::<u16>()], any_head()), 1..12),
         len: u64,
     ) {
-        let mut transfer = new().resume(part(&[("etag", "\"a\"")]), len);
+        let mut transfer = new().resume(resume_state(&[("etag", "\"a\"")]), len);
         let mut again = 0;
         for (status, head) in &heads {
             match transfer.handle_head(*status, head) {
@@ -266,7 +266,7 @@ fn another_attempt_begins_where_the_event_says_and_may_be_led_elsewhere_as_often
         for _ in 0..5 {
             assert_eq!(transfer.handle_head(307, &[("location", "/b.zip")]), Step::Again, "{attempt}");
         }
-        transfer = transfer.resume(part(&[("etag", "\"a\"")]), 400);
+        transfer = transfer.resume(resume_state(&[("etag", "\"a\"")]), 400);
     }
 }
 

@@ -3,19 +3,18 @@
 //! Long, because a fifth of it is the loop and the graph that a reader needs before anything else.
 //!
 //! ```text
-//!                 ┌────────── retry ─────────┐
-//!                 ▼                          │
-//!   new ──► Calling ──not sent, 429──► Pausing
-//!             │ │ └──lost, 5xx──► Uncertain ──grace over──► Done(Err(Unknown))
-//!        200  │ │                     │
-//!             ▼ │ event               │ event
-//!        Waiting│                     │
-//!         event │                     │
-//!             ▼ ▼                     ▼
-//!            Fetching ◄─────────────────
-//!             │    └──broken off──► Resting ──► Fetching
-//!             ▼
-//!           Done(Ok)                     … and from every state: cancelled, refused, too late ──► Done(Err)
+//!   new ──► Requesting ◄────────► RequestBackoff            not sent, or refused with 429
+//!             │  │  └───────────► OutcomeUnknown            answer lost, or 5xx
+//!         200 │  │ event            │ event │ grace over
+//!             ▼  │                  │       └─────────────► Done(Err(Unknown))
+//!   AwaitingEvent│                  │
+//!             │  ▼                  │
+//!             └► Downloading ◄──────┘
+//!                  ▲   └──────────────────────────────────► Done(Ok)
+//!                  ▼
+//!                DownloadBackoff                            broken off
+//!
+//!   from every state: refused, cancelled, too late ───────► Done(Err)
 //! ```
 //!
 //! # The loop
@@ -79,7 +78,7 @@ use self::{state::State, transitions::seed_of};
 use crate::{
     ExportId, Order, Timestamp,
     download::Transfer,
-    retry::{Outcome, Tries},
+    retry::{AttemptFailure, Tries},
     webhook::{Delivery, Event, NewExport, Reply},
 };
 
@@ -128,7 +127,7 @@ impl Export {
             config,
             seed: seed_of(&order),
             order,
-            state: State::Pausing { until: now },
+            state: State::RequestBackoff { until: now },
             tries: Tries::default(),
             next_call: 0,
             now,
@@ -254,14 +253,14 @@ impl Export {
     /// What is to be done in this state, and has not been given.
     fn poll_state(&mut self) -> Option<Output> {
         match &mut self.state {
-            State::Calling { call, sent: sent @ false, deadline } => {
+            State::Requesting { call, sent: sent @ false, deadline } => {
                 *sent = true;
                 // From here on, a restored job must assume that the request was sent.
                 self.revision += 1;
                 let request = self.config.endpoint.create_export(&self.order);
                 Some(Output::Call { call: *call, request, deadline: *deadline })
             }
-            State::Fetching { call, sent: sent @ false, .. } => {
+            State::Downloading { call, sent: sent @ false, .. } => {
                 *sent = true;
                 let Config { first_byte_timeout, stall_timeout, .. } = *self.config;
                 let transfer = self.transfer.take()?;
@@ -337,16 +336,16 @@ impl Export {
     }
 
     /// What the next output asks to be sent, if it does.
-    pub(crate) fn next_attempt(&self) -> Option<Attempt> {
+    pub(crate) fn next_attempt(&self) -> Option<RequestKind> {
         let something_else_first = self.abort.is_some() || self.has_notices();
         self.attempt_to_come().filter(|_| !something_else_first)
     }
 
     /// What has been sent and is not over.
-    pub(crate) fn attempt_under_way(&self) -> Option<Attempt> {
+    pub(crate) fn attempt_under_way(&self) -> Option<RequestKind> {
         match self.state {
-            State::Calling { sent: true, .. } => Some(Attempt::Call),
-            State::Fetching { sent: true, .. } => Some(Attempt::Download),
+            State::Requesting { sent: true, .. } => Some(RequestKind::Call),
+            State::Downloading { sent: true, .. } => Some(RequestKind::Download),
             _ => None,
         }
     }
@@ -359,8 +358,8 @@ impl Export {
     /// The time of an attempt that is yet to be given begins now: that it was held back is not its own fault.
     pub(crate) fn postpone(&mut self, now: Timestamp) {
         let wait = match self.attempt_to_come() {
-            Some(Attempt::Call) => self.config.call_timeout,
-            Some(Attempt::Download) => self.config.first_byte_timeout,
+            Some(RequestKind::Call) => self.config.call_timeout,
+            Some(RequestKind::Download) => self.config.first_byte_timeout,
             None => return,
         };
         self.now = now.max(self.now);
@@ -371,10 +370,10 @@ impl Export {
     }
 
     /// What it will ask to be sent, as soon as it has told everything else.
-    pub(crate) fn attempt_to_come(&self) -> Option<Attempt> {
+    pub(crate) fn attempt_to_come(&self) -> Option<RequestKind> {
         match self.state {
-            State::Calling { sent: false, .. } => Some(Attempt::Call),
-            State::Fetching { sent: false, .. } => Some(Attempt::Download),
+            State::Requesting { sent: false, .. } => Some(RequestKind::Call),
+            State::Downloading { sent: false, .. } => Some(RequestKind::Download),
             _ => None,
         }
     }
@@ -382,7 +381,7 @@ impl Export {
 
 /// A kind of request that waits for its turn.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) enum Attempt {
+pub(crate) enum RequestKind {
     /// To the service.
     Call,
     /// To wherever the archive is.
@@ -414,10 +413,10 @@ impl Export {
     }
 
     pub(crate) fn is_requesting(&self, call: CallId) -> bool {
-        matches!(self.state, State::Calling { .. }) && self.state.in_flight() == Some(call)
+        matches!(self.state, State::Requesting { .. }) && self.state.in_flight() == Some(call)
     }
 
     fn is_downloading(&self, call: CallId) -> bool {
-        matches!(self.state, State::Fetching { .. }) && self.state.in_flight() == Some(call)
+        matches!(self.state, State::Downloading { .. }) && self.state.in_flight() == Some(call)
     }
 }

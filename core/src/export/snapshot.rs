@@ -6,7 +6,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use thiserror::Error;
 
 use super::{CallId, Config, Export, Rare, State, Tries, UnknownCause, transitions::MAX_HELD};
-use crate::{Order, Timestamp, excerpt::excerpt, webhook::NewExport};
+use crate::{Order, Timestamp, redact::excerpt, webhook::NewExport};
 
 /// A job as it is saved: versioned, readable by a person as JSON, and without the key or a secret.
 ///
@@ -96,14 +96,14 @@ impl Snapshot {
         let Fields { saved_at, order, mut state, seed, tries, held, doubt, next_call, .. } = self.0;
         let known = |call: &CallId| call.0 < next_call;
         let whole = match &state {
-            State::Calling { call, .. } | State::Fetching { call, .. } => known(call),
+            State::Requesting { call, .. } | State::Downloading { call, .. } => known(call),
             _ => true,
         };
         if !whole || held.len() > MAX_HELD || next_call > MAX_CALLS {
             return Err(RestoreError::damaged("its attempts do not add up"));
         }
         // Whatever the clock was set to in between: as much time has passed and is left as when it was saved.
-        if let State::Waiting { since, .. } = &mut state {
+        if let State::AwaitingEvent { since, .. } = &mut state {
             let waited = saved_at.as_millis().saturating_sub(since.as_millis());
             *since = Timestamp::from_millis(now.as_millis().saturating_sub(waited));
         }
@@ -136,10 +136,10 @@ impl Export {
     fn resume(&mut self) {
         match &self.state {
             // Saved before it was polled, so by the rule of saving it was never sent.
-            State::Calling { sent: false, .. } => self.call(),
-            State::Calling { sent: true, .. } => self.unknown(UnknownCause::Interrupted),
+            State::Requesting { sent: false, .. } => self.call(),
+            State::Requesting { sent: true, .. } => self.unknown(UnknownCause::Interrupted),
             // Reading twice does no harm.
-            State::Fetching { event, .. } => {
+            State::Downloading { event, .. } => {
                 let event = event.clone();
                 self.fetch(event);
             }

@@ -1,70 +1,85 @@
-//! Where a job stands: one of seven states, each with the time at which it ends by itself.
+//! The states of a job, each with the time at which it ends by itself.
 
 use alloc::boxed::Box;
 
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    ExportId, Order, Timestamp,
-    export::{CallId, Failure, Finished, UnknownCause},
+    export::{
+        failure::{Failure, UnknownCause},
+        input::CallId,
+        output::Finished,
+    },
+    id::ExportId,
+    order::Order,
+    time::Timestamp,
     webhook::NewExport,
 };
 
+/// The state of a job. The aliases are the names in snapshots of earlier releases.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum State {
     /// The request is to be sent (`sent` is false), or under way.
-    Calling { call: CallId, sent: bool, deadline: Timestamp },
-    /// The request was not taken, and will be repeated.
-    Pausing { until: Timestamp },
-    /// It is not known whether the request was taken; its event would tell.
-    Uncertain { cause: Box<UnknownCause>, until: Timestamp },
-    /// The request was taken.
-    Waiting { export_id: ExportId, since: Timestamp, until: Timestamp },
-    /// The archive is to be fetched (`sent` is false), or on its way.
-    Fetching { event: Box<NewExport>, call: CallId, sent: bool, deadline: Timestamp },
-    /// The download broke off, and will be repeated.
-    Resting { event: Box<NewExport>, until: Timestamp },
-    /// It is over.
+    #[serde(alias = "calling")]
+    Requesting { call: CallId, sent: bool, deadline: Timestamp },
+    /// The request was refused or not sent, and will be repeated.
+    #[serde(alias = "pausing")]
+    RequestBackoff { until: Timestamp },
+    /// It is unknown whether the service accepted the request; its event would tell.
+    #[serde(alias = "uncertain")]
+    OutcomeUnknown { cause: Box<UnknownCause>, until: Timestamp },
+    /// The service accepted the request.
+    #[serde(alias = "waiting")]
+    AwaitingEvent { export_id: ExportId, since: Timestamp, until: Timestamp },
+    /// The archive is to be downloaded (`sent` is false), or its download is under way.
+    #[serde(alias = "fetching")]
+    Downloading { event: Box<NewExport>, call: CallId, sent: bool, deadline: Timestamp },
+    /// The download failed, and will be repeated.
+    #[serde(alias = "resting")]
+    DownloadBackoff { event: Box<NewExport>, until: Timestamp },
+    /// The job is over.
     Done(Result<Box<Finished>, Box<Failure>>),
 }
 
 impl State {
-    /// When the state ends by itself.
+    /// Returns when the state ends by itself.
     pub(super) fn deadline(&self) -> Option<Timestamp> {
         match self {
-            Self::Calling { deadline, .. } | Self::Fetching { deadline, .. } => Some(*deadline),
-            Self::Pausing { until }
-            | Self::Uncertain { until, .. }
-            | Self::Waiting { until, .. }
-            | Self::Resting { until, .. } => Some(*until),
+            Self::Requesting { deadline, .. } | Self::Downloading { deadline, .. } => Some(*deadline),
+            Self::RequestBackoff { until }
+            | Self::OutcomeUnknown { until, .. }
+            | Self::AwaitingEvent { until, .. }
+            | Self::DownloadBackoff { until, .. } => Some(*until),
             Self::Done(_) => None,
         }
     }
 
     pub(super) fn deadline_mut(&mut self) -> Option<&mut Timestamp> {
         match self {
-            Self::Calling { deadline, .. } | Self::Fetching { deadline, .. } => Some(deadline),
-            Self::Pausing { until }
-            | Self::Uncertain { until, .. }
-            | Self::Waiting { until, .. }
-            | Self::Resting { until, .. } => Some(until),
+            Self::Requesting { deadline, .. } | Self::Downloading { deadline, .. } => Some(deadline),
+            Self::RequestBackoff { until }
+            | Self::OutcomeUnknown { until, .. }
+            | Self::AwaitingEvent { until, .. }
+            | Self::DownloadBackoff { until, .. } => Some(until),
             Self::Done(_) => None,
         }
     }
 
-    /// The attempt that is under way.
+    /// Returns the attempt that is under way.
     pub(super) fn in_flight(&self) -> Option<CallId> {
         match self {
-            Self::Calling { call, sent: true, .. } | Self::Fetching { call, sent: true, .. } => Some(*call),
+            Self::Requesting { call, sent: true, .. } | Self::Downloading { call, sent: true, .. } => {
+                Some(*call)
+            }
             _ => None,
         }
     }
 
-    /// The same state, with the banner id beside each problem of a refusal that is about one.
+    /// Adds the banner id to each problem of a refusal that concerns one.
     pub(super) fn naming_ids(mut self, order: &Order) -> Self {
         let refusal = match &mut self {
-            Self::Uncertain { cause, .. } => match &mut **cause {
+            Self::OutcomeUnknown { cause, .. } => match &mut **cause {
                 UnknownCause::Answer(error) => Some(error),
                 _ => None,
             },
@@ -80,24 +95,24 @@ impl State {
         self
     }
 
-    /// The event that was accepted.
+    /// Returns the event that the job took.
     pub(super) fn event(&self) -> Option<&NewExport> {
         match self {
-            Self::Fetching { event, .. } | Self::Resting { event, .. } => Some(event),
+            Self::Downloading { event, .. } | Self::DownloadBackoff { event, .. } => Some(event),
             Self::Done(Ok(finished)) => finished.event(),
             _ => None,
         }
     }
 
-    /// Whether the event was taken, whatever came of the archive.
+    /// Returns whether the job took its event, whether or not the download succeeded.
     pub(super) fn took_event(&self) -> bool {
         self.event().is_some() || matches!(self, Self::Done(Err(failure)) if failure.event().is_some())
     }
 
-    /// The id of the export, where it is known.
+    /// Returns the export's id, if it is known.
     pub(super) fn export_id(&self) -> Option<&ExportId> {
         match self {
-            Self::Waiting { export_id, .. } => Some(export_id),
+            Self::AwaitingEvent { export_id, .. } => Some(export_id),
             Self::Done(Ok(finished)) => Some(finished.export_id()),
             Self::Done(Err(failure)) => failure.export_id(),
             _ => self.event().map(|event| &event.export_id),

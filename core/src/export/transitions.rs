@@ -8,15 +8,15 @@ use core::time::Duration;
 use sha2::{Digest, Sha256};
 
 use super::{
-    CallId, Config, Disposition, Export, Failure, Finished, Notice, Outcome, RetryReason, State, Tries,
-    UnknownCause, UnknownOutcome,
+    AttemptFailure, CallId, Config, Disposition, Export, Failure, Finished, Notice, RetryReason, State,
+    Tries, UnknownCause, UnknownOutcome,
 };
 use crate::{
     ApiError, ExportAccepted, ExportId, Goal, Order, ResponseError, Timestamp, Token, archive,
-    conceal::conceal_query,
     download::{DownloadError, Transfer},
-    excerpt::excerpt,
     http::{Method, Response},
+    redact::conceal_query,
+    redact::excerpt,
     retry::Verdict,
     webhook::NewExport,
 };
@@ -25,7 +25,7 @@ use crate::{
 impl Export {
     pub(super) fn call(&mut self) {
         let call = self.next_call();
-        self.enter(State::Calling { call, sent: false, deadline: self.after(self.config.call_timeout) });
+        self.enter(State::Requesting { call, sent: false, deadline: self.after(self.config.call_timeout) });
     }
 
     pub(super) fn answered(&mut self, response: &Response) -> Disposition {
@@ -40,12 +40,12 @@ impl Export {
             Err(ResponseError::Unexpected(answer)) => self.unknown(UnknownCause::Unreadable(answer)),
             Err(ResponseError::Api(error)) => {
                 let error = error.naming_ids(&self.order);
-                match self.verdict(Method::Post, Outcome::Refused(&error)) {
+                match self.verdict(Method::Post, AttemptFailure::Refused(&error)) {
                     Verdict::Retry { after, probe } => {
                         self.tries = self.tries.after(probe);
                         let until = self.after(after);
                         self.retrying(after, until, RetryReason::Refused(error));
-                        self.enter(State::Pausing { until });
+                        self.enter(State::RequestBackoff { until });
                     }
                     Verdict::Final => self.not_taken(Failure::Refused(error)),
                     Verdict::Unknown => self.unknown(UnknownCause::Answer(error)),
@@ -57,12 +57,12 @@ impl Export {
 
     pub(super) fn not_sent(&mut self, reason: &str) -> Disposition {
         let reason = shown(reason);
-        match self.verdict(Method::Post, Outcome::NotSent) {
+        match self.verdict(Method::Post, AttemptFailure::NotSent) {
             Verdict::Retry { after, probe } => {
                 self.tries = self.tries.after(probe);
                 let until = self.after(after);
                 self.retrying(after, until, RetryReason::Failed(reason));
-                self.enter(State::Pausing { until });
+                self.enter(State::RequestBackoff { until });
             }
             Verdict::Final | Verdict::Unknown => self.not_taken(Failure::Unreachable { reason }),
         }
@@ -83,7 +83,7 @@ impl Export {
         early.retain(|event| event.export_id == export_id);
         let mut early = early.into_iter();
         let until = self.after(self.config.event_timeout);
-        self.enter(State::Waiting { export_id, since: self.now, until });
+        self.enter(State::AwaitingEvent { export_id, since: self.now, until });
         if let Some(first) = early.next() {
             let url = first.archive_url.clone();
             self.take(first);
@@ -105,17 +105,17 @@ impl Export {
             UnknownOutcome::AwaitEvent { grace } if self.order.token().is_some() => {
                 let until = self.after(grace);
                 self.notice(Notice::OutcomeUnknown { cause: cause.clone(), until });
-                self.enter(State::Uncertain { cause: Box::new(cause), until });
+                self.enter(State::OutcomeUnknown { cause: Box::new(cause), until });
             }
             UnknownOutcome::AskAgain => {
                 // Judged as if the request had never been sent: that is what this policy means.
-                match self.verdict(Method::Post, Outcome::NotSent) {
+                match self.verdict(Method::Post, AttemptFailure::NotSent) {
                     Verdict::Retry { after, probe } => {
                         self.tries = self.tries.after(probe);
                         let until = self.after(after);
                         self.rare().doubt.get_or_insert_with(|| cause.clone());
                         self.retrying(after, until, RetryReason::Unknown(cause));
-                        self.enter(State::Pausing { until });
+                        self.enter(State::RequestBackoff { until });
                     }
                     Verdict::Final | Verdict::Unknown => self.fail(Failure::Unknown(cause)),
                 }
@@ -134,7 +134,7 @@ impl Export {
             // Without a token the id alone decides, and before the answer there is none.
             (None, _) => match (self.export_id(), &self.state) {
                 (Some(id), _) if *id == event.export_id => {}
-                (None, State::Calling { .. } | State::Pausing { .. }) => return self.hold(event),
+                (None, State::Requesting { .. } | State::RequestBackoff { .. }) => return self.hold(event),
                 _ => return Disposition::Unrelated,
             },
         }
@@ -145,7 +145,9 @@ impl Export {
         match &self.state {
             State::Done(_) => Disposition::Stale,
             // Where it was asked for again, two exports may have been made, and the first will do.
-            State::Waiting { export_id, .. } if *export_id != event.export_id && self.doubt().is_none() => {
+            State::AwaitingEvent { export_id, .. }
+                if *export_id != event.export_id && self.doubt().is_none() =>
+            {
                 self.contradicted(event)
             }
             _ => {
@@ -203,7 +205,7 @@ impl Export {
             Err(source) => return self.fail(Failure::ArchiveUrl { event: *event, source }),
         }
         let call = self.next_call();
-        self.enter(State::Fetching {
+        self.enter(State::Downloading {
             event,
             call,
             sent: false,
@@ -226,16 +228,16 @@ impl Export {
             self.extend_download();
             return Disposition::Accepted;
         }
-        let State::Fetching { event, .. } = &self.state else { return Disposition::Stale };
+        let State::Downloading { event, .. } = &self.state else { return Disposition::Stale };
         if archive::is_gone(status) {
             let (event, host) = ((**event).clone(), host(event));
             self.fail(Failure::ArchiveGone { event, host, status });
         } else {
             let error = ApiError::parse(status, headers, &without_query(event, body));
             let outcome = if archive::may_pass(status) {
-                Outcome::Unavailable(error.retry_delay(self.now))
+                AttemptFailure::Unavailable(error.retry_delay(self.now))
             } else {
-                Outcome::Refused(&error)
+                AttemptFailure::Refused(&error)
             };
             let verdict = self.verdict(Method::Get, outcome);
             let reason = shown(&error.to_string());
@@ -245,12 +247,12 @@ impl Export {
     }
 
     pub(super) fn download_failed(&mut self, error: DownloadError) -> Disposition {
-        let State::Fetching { event, .. } = &self.state else { return Disposition::Stale };
+        let State::Downloading { event, .. } = &self.state else { return Disposition::Stale };
         let event = (**event).clone();
         match error {
             DownloadError::Refused(response) => return self.download_answered(&response),
             DownloadError::Interrupted(reason) => {
-                let verdict = self.verdict(Method::Get, Outcome::Lost);
+                let verdict = self.verdict(Method::Get, AttemptFailure::Lost);
                 self.download_retry(verdict, RetryReason::Failed(shown(&reason)), shown(&reason));
             }
             DownloadError::NotAnArchive(source) => {
@@ -268,7 +270,7 @@ impl Export {
 
     pub(super) fn downloaded(&mut self, call: CallId, bytes: u64) -> Disposition {
         match &self.state {
-            State::Fetching { event, call: current, sent: true, .. } if *current == call => {
+            State::Downloading { event, call: current, sent: true, .. } if *current == call => {
                 let event = (**event).clone();
                 self.finish(Finished::Archive { event, bytes });
                 Disposition::Accepted
@@ -278,14 +280,14 @@ impl Export {
     }
 
     fn download_retry(&mut self, verdict: Verdict, why: RetryReason, reason: Box<str>) {
-        let State::Fetching { event, .. } = &self.state else { return };
+        let State::Downloading { event, .. } = &self.state else { return };
         let event = event.clone();
         match verdict {
             Verdict::Retry { after, probe } => {
                 self.tries = self.tries.after(probe);
                 let until = self.after(after);
                 self.retrying(after, until, why);
-                self.enter(State::Resting { event, until });
+                self.enter(State::DownloadBackoff { event, until });
             }
             Verdict::Final | Verdict::Unknown => {
                 let host = host(&event);
@@ -301,29 +303,29 @@ impl Export {
     pub(super) fn expire(&mut self) {
         while self.state.deadline().is_some_and(|deadline| deadline <= self.now) {
             match &self.state {
-                State::Calling { sent: false, .. } => {
+                State::Requesting { sent: false, .. } => {
                     let _ = self.not_sent("nobody sent the request in time");
                 }
-                State::Calling { sent: true, .. } => {
+                State::Requesting { sent: true, .. } => {
                     self.abort();
                     self.unknown(UnknownCause::TimedOut);
                 }
-                State::Pausing { .. } => self.call(),
-                State::Uncertain { cause, .. } => {
+                State::RequestBackoff { .. } => self.call(),
+                State::OutcomeUnknown { cause, .. } => {
                     let cause = (**cause).clone();
                     self.fail(Failure::Unknown(cause));
                 }
-                State::Waiting { export_id, since, .. } => {
+                State::AwaitingEvent { export_id, since, .. } => {
                     let (export_id, waited) = (export_id.clone(), self.now.saturating_duration_since(*since));
                     self.fail(Failure::NoEvent { export_id, waited });
                 }
-                State::Fetching { .. } => {
+                State::Downloading { .. } => {
                     self.abort();
-                    let verdict = self.verdict(Method::Get, Outcome::Lost);
+                    let verdict = self.verdict(Method::Get, AttemptFailure::Lost);
                     let reason: Box<str> = "no progress".into();
                     self.download_retry(verdict, RetryReason::Failed(reason.clone()), reason);
                 }
-                State::Resting { event, .. } => {
+                State::DownloadBackoff { event, .. } => {
                     let event = event.clone();
                     self.fetch(event);
                 }
@@ -342,7 +344,7 @@ impl Export {
 
     /// The one place where the state changes.
     fn enter(&mut self, state: State) {
-        if matches!(state, State::Waiting { .. } | State::Fetching { .. } | State::Done(_))
+        if matches!(state, State::AwaitingEvent { .. } | State::Downloading { .. } | State::Done(_))
             && let Some(rare) = &mut self.rare
         {
             rare.held = Vec::new();
@@ -357,7 +359,7 @@ impl Export {
         self.abort = self.state.in_flight().or(self.abort);
     }
 
-    fn verdict(&self, method: Method, outcome: Outcome<'_>) -> Verdict {
+    fn verdict(&self, method: Method, outcome: AttemptFailure<'_>) -> Verdict {
         let jitter = jitter(self.seed, self.tries.retries);
         self.config.retry.verdict(self.now, method, outcome, self.tries, jitter)
     }

@@ -50,7 +50,7 @@ use self::{
 };
 use crate::{
     Config, Disposition, Export, ExportId, Input, Order, Output, RestoreError, Snapshot, Timestamp,
-    export::Attempt,
+    export::RequestKind,
     webhook::{Delivery, Event, Reply},
 };
 
@@ -126,11 +126,11 @@ struct ManagedJob {
     /// Its entry in `timers`.
     timer: Option<Timestamp>,
     /// Its position in a send queue.
-    queued: Option<(Attempt, Position)>,
+    queued: Option<(RequestKind, Position)>,
     /// Whether it stands in `ready`.
     is_ready: bool,
     /// The request of the job that counts as under way.
-    under_way: Option<Attempt>,
+    under_way: Option<RequestKind>,
     stored: Stored,
     /// The export id under which `routes` knows a job without a token.
     routed_as: Option<ExportId>,
@@ -400,8 +400,8 @@ impl Exports {
                 self.remove(id);
                 return Some((id, output));
             }
-            Output::Call { .. } => Some(Attempt::Call),
-            Output::Download { .. } => Some(Attempt::Download),
+            Output::Call { .. } => Some(RequestKind::Call),
+            Output::Download { .. } => Some(RequestKind::Download),
             _ => None,
         };
         if let (Some(attempt), Some(job)) = (attempt, self.jobs.get_mut(&id)) {

@@ -6,7 +6,7 @@
 use alloc::collections::BTreeMap;
 
 use super::{JobId, Limits, rate_limit::RateLimiter};
-use crate::{Timestamp, export::Attempt};
+use crate::{Timestamp, export::RequestKind};
 
 /// Both queues, and the rate limit.
 #[derive(Clone, Debug)]
@@ -35,12 +35,12 @@ impl SendQueues {
     }
 
     /// Returns whether a job that is not in the queue may send at once.
-    pub(super) fn may_send(&self, attempt: Attempt, now: Timestamp) -> bool {
+    pub(super) fn may_send(&self, attempt: RequestKind, now: Timestamp) -> bool {
         self.is_open(attempt, now) && self.queue(attempt).waiting.is_empty()
     }
 
     /// Appends a job to the queue.
-    pub(super) fn join(&mut self, attempt: Attempt, id: JobId) -> Position {
+    pub(super) fn join(&mut self, attempt: RequestKind, id: JobId) -> Position {
         let queue = self.queue_mut(attempt);
         let position = queue.next_position;
         queue.next_position += 1;
@@ -49,13 +49,13 @@ impl SendQueues {
     }
 
     /// Removes a job that no longer has to send.
-    pub(super) fn leave(&mut self, attempt: Attempt, position: Position) {
+    pub(super) fn leave(&mut self, attempt: RequestKind, position: Position) {
         self.queue_mut(attempt).waiting.remove(&position);
     }
 
     /// Removes and returns the first job of a queue that is open.
     pub(super) fn pop(&mut self, now: Timestamp) -> Option<JobId> {
-        [Attempt::Call, Attempt::Download].into_iter().find_map(|attempt| {
+        [RequestKind::Call, RequestKind::Download].into_iter().find_map(|attempt| {
             let is_open = self.is_open(attempt, now);
             let waiting = &mut self.queue_mut(attempt).waiting;
             is_open.then(|| waiting.pop_first())?.map(|(_, id)| id)
@@ -63,15 +63,15 @@ impl SendQueues {
     }
 
     /// Counts a request that is sent now.
-    pub(super) fn began(&mut self, attempt: Attempt, now: Timestamp) {
+    pub(super) fn began(&mut self, attempt: RequestKind, now: Timestamp) {
         self.queue_mut(attempt).under_way += 1;
-        if attempt == Attempt::Call {
+        if attempt == RequestKind::Call {
             self.rate.spend(now);
         }
     }
 
     /// Counts a request as over.
-    pub(super) fn ended(&mut self, attempt: Attempt) {
+    pub(super) fn ended(&mut self, attempt: RequestKind) {
         let queue = self.queue_mut(attempt);
         queue.under_way = queue.under_way.saturating_sub(1);
     }
@@ -81,22 +81,22 @@ impl SendQueues {
         (!self.calls.waiting.is_empty() && self.calls.has_room()).then(|| self.rate.opens_at())
     }
 
-    fn is_open(&self, attempt: Attempt, now: Timestamp) -> bool {
-        let within_rate = attempt == Attempt::Download || self.rate.opens_at() <= now;
+    fn is_open(&self, attempt: RequestKind, now: Timestamp) -> bool {
+        let within_rate = attempt == RequestKind::Download || self.rate.opens_at() <= now;
         within_rate && self.queue(attempt).has_room()
     }
 
-    fn queue(&self, attempt: Attempt) -> &SendQueue {
+    fn queue(&self, attempt: RequestKind) -> &SendQueue {
         match attempt {
-            Attempt::Call => &self.calls,
-            Attempt::Download => &self.downloads,
+            RequestKind::Call => &self.calls,
+            RequestKind::Download => &self.downloads,
         }
     }
 
-    fn queue_mut(&mut self, attempt: Attempt) -> &mut SendQueue {
+    fn queue_mut(&mut self, attempt: RequestKind) -> &mut SendQueue {
         match attempt {
-            Attempt::Call => &mut self.calls,
-            Attempt::Download => &mut self.downloads,
+            RequestKind::Call => &mut self.calls,
+            RequestKind::Download => &mut self.downloads,
         }
     }
 }

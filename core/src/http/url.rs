@@ -10,7 +10,7 @@ use core::{fmt, net::Ipv4Addr, net::Ipv6Addr, ops::Range, str::FromStr};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use thiserror::Error;
 
-use crate::{decimal::decimal, excerpt::excerpt};
+use crate::{decimal::decimal, redact::excerpt};
 
 /// An absolute `http` or `https` address without a fragment and without credentials.
 ///

@@ -10,7 +10,7 @@ use super::{
     arena::{Arena, Detail, Entry},
     path::Path,
 };
-use crate::excerpt::write_excerpt;
+use crate::redact::write_excerpt;
 
 /// What was wrong with a request, in the order in which the service said it.
 ///

@@ -12,7 +12,7 @@ use serde_json::value::RawValue;
 use thiserror::Error;
 
 use crate::{
-    ExportId, Timestamp, decimal::decimal, excerpt::excerpt, response::json_object, webhook::Verified,
+    ExportId, Timestamp, decimal::decimal, redact::excerpt, response::json_object, webhook::Verified,
 };
 
 /// The content of a genuine delivery.

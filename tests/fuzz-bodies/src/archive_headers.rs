@@ -3,7 +3,7 @@
 
 use abyssale_core::{
     ArchivePolicy, archive,
-    download::{Part, Receive, Step, Stream, Transfer},
+    download::{Receive, ResumeState, Step, Stream, Transfer},
     http::{Scheme, Url},
 };
 
@@ -17,7 +17,7 @@ pub fn archive_headers(data: &[u8]) {
     let mut lines = data.split(|byte| *byte == b'\n');
     let (policy, state) = policy(lines.next().unwrap_or_default());
     let mut world = World { policy, file: lines.next().and_then(number).unwrap_or_default(), part: None };
-    world.part = if state == b"tag" { fitting_part(world.fresh()) } else { Part::from_json(state) };
+    world.part = if state == b"tag" { fitting_part(world.fresh()) } else { ResumeState::from_json(state) };
     let (mut transfer, mut stream) = (world.resumed(), Stream::new());
     let (mut again, mut out) = (0, Vec::new());
     // The stream sees the same answers, through a transfer of its own.
@@ -59,7 +59,7 @@ struct World {
     policy: ArchivePolicy,
     /// How many bytes are there.
     file: u64,
-    part: Option<Part>,
+    part: Option<ResumeState>,
 }
 
 impl World {
@@ -70,7 +70,7 @@ impl World {
     fn resumed(&self) -> Transfer {
         let Some(part) = &self.part else { return self.fresh() };
         // As a file beside the archive, which the next process reads.
-        assert_eq!(Part::from_json(part.to_json().as_bytes()).as_ref(), Some(part));
+        assert_eq!(ResumeState::from_json(part.to_json().as_bytes()).as_ref(), Some(part));
         let transfer = self.fresh().resume(part.clone(), self.file);
         assert!([0, self.file].contains(&transfer.resumes_from()));
         transfer
@@ -100,11 +100,11 @@ impl World {
             assert_eq!(receive.check_room(until), Ok(()));
             assert!(receive.check_room(until.saturating_add(1)).is_err() || until == u64::MAX);
         }
-        if let (Some(part), Some(total)) = (&receive.part, receive.total) {
+        if let (Some(part), Some(total)) = (&receive.resume_state, receive.total) {
             assert_eq!(part.total(), Some(total));
         }
         self.file = receive.from.saturating_add(body.len() as u64);
-        self.part = receive.part.clone().filter(|_| receive.check_room(self.file).is_ok());
+        self.part = receive.resume_state.clone().filter(|_| receive.check_room(self.file).is_ok());
         assert!(
             receive.check_end(self.file).is_err() || receive.total.is_none_or(|total| total == self.file)
         );
@@ -150,9 +150,9 @@ fn policy(line: &[u8]) -> (ArchivePolicy, &[u8]) {
     (ArchivePolicy::default(), line)
 }
 
-fn fitting_part(mut transfer: Transfer) -> Option<Part> {
+fn fitting_part(mut transfer: Transfer) -> Option<ResumeState> {
     match transfer.handle_head(200, &[("etag", "\"a\""), ("content-length", "1000")]) {
-        Step::Receive(body) => body.part,
+        Step::Receive(body) => body.resume_state,
         other => panic!("{other:?}"),
     }
 }

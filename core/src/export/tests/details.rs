@@ -71,7 +71,7 @@ fn notices_and_names_of_attempts_can_be_shown() {
 #[test]
 fn a_job_shows_where_it_is_and_no_secret() {
     let shown = format!("{:?}", Bench::accepted().export);
-    assert!(shown.contains("Waiting") && shown.contains(EXPORT), "{shown}");
+    assert!(shown.contains("AwaitingEvent") && shown.contains(EXPORT), "{shown}");
     assert!(!shown.contains("hunter2"), "{shown}");
 }
 

@@ -1,11 +1,37 @@
-//! Keeps what is secret out of what is kept of an answer: an error page may repeat the request, key and all, and what is kept
-//! of it ends in errors, logs and snapshots.
+//! Makes what a peer sent fit for errors, logs and snapshots: secrets replaced, length bounded, all characters printable.
+//!
+//! An error page may repeat the request with its key, and a log or a terminal must not receive control characters.
 
 use alloc::{borrow::Cow, string::String, vec::Vec};
+use core::fmt;
 
 use zeroize::Zeroizing;
 
-/// The same bytes with an ellipsis in the place of each of these secrets, as it is or as JSON spells it.
+/// Returns at most `max` characters of `bytes`, with unprintable characters replaced, and an ellipsis if something was
+/// omitted.
+pub(crate) fn excerpt(bytes: &[u8], max: usize) -> String {
+    let mut out = String::with_capacity(bytes.len().min(max).saturating_add('…'.len_utf8()));
+    // A character takes at most four bytes, so the bytes behind 4 × max are not needed.
+    let head = bytes.get(..max.saturating_mul(4)).unwrap_or(bytes);
+    let text = String::from_utf8_lossy(head);
+    let mut chars = text.trim().chars();
+    for c in chars.by_ref().take(max) {
+        out.push(printable(c));
+    }
+    if chars.next().is_some() || head.len() < bytes.len() {
+        out.push('…');
+    }
+    out
+}
+
+/// Writes an [`excerpt`] of a text to a formatter.
+pub(crate) fn write_excerpt(f: &mut fmt::Formatter<'_>, text: &str, max: usize) -> fmt::Result {
+    f.write_str(&excerpt(text.as_bytes(), max))
+}
+
+/// Replaces each of these secrets with an ellipsis, whether it stands there as it is or escaped as in JSON.
+///
+/// A secret whose beginning stands at the end of `bytes` was cut off there, and is replaced as well.
 pub(crate) fn conceal<'b>(bytes: &'b [u8], secrets: &[&str]) -> Cow<'b, [u8]> {
     let mut concealed = Cow::Borrowed(bytes);
     for secret in secrets.iter().filter(|secret| secret.len() >= SHORTEST) {
@@ -25,19 +51,31 @@ pub(crate) fn conceal<'b>(bytes: &'b [u8], secrets: &[&str]) -> Cow<'b, [u8]> {
     concealed
 }
 
-/// The same for the query of an address, whole and value by value: it may hold a signature.
+/// Replaces the query of a URL, which may contain a signature, and each value in it.
 pub(crate) fn conceal_query<'b>(bytes: &'b [u8], query: &str) -> Cow<'b, [u8]> {
     let values = query.split('&').filter_map(|pair| Some(pair.split_once('=')?.1)).take(MAX_VALUES);
     let secrets: Vec<_> = [query].into_iter().chain(values).collect();
     conceal(bytes, &secrets)
 }
 
-/// How much of a secret stands at the end of what was cut off there.
+fn printable(c: char) -> char {
+    match c {
+        '\n' | '\r' | '\t' => ' ',
+        // Control characters, and characters that reorder or hide the text around them.
+        c if c.is_control() => '\u{fffd}',
+        '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}' => {
+            '\u{fffd}'
+        }
+        c => c,
+    }
+}
+
+/// Returns how many bytes of a secret's beginning `bytes` ends with.
 fn begun_at_the_end(bytes: &[u8], secret: &[u8]) -> Option<usize> {
     (SHORTEST..secret.len()).rev().find(|len| secret.get(..*len).is_some_and(|begun| bytes.ends_with(begun)))
 }
 
-/// `None` if it is not in there.
+/// Replaces all occurrences of a secret. `None` if there is none.
 fn without(bytes: &[u8], secret: &[u8]) -> Option<Vec<u8>> {
     let mut out = Vec::new();
     let mut rest = bytes;
@@ -57,21 +95,35 @@ fn split<'b>(bytes: &'b [u8], at: &[u8]) -> Option<(&'b [u8], &'b [u8])> {
     Some((bytes.get(..place)?, bytes.get(place + at.len()..)?))
 }
 
-/// Without the quotes around it.
+/// Escapes a text as in JSON, without quotes around it.
 fn as_json(text: &str) -> Zeroizing<String> {
     let escaped = text.chars().flat_map(|c| [matches!(c, '"' | '\\').then_some('\\'), Some(c)]);
     Zeroizing::new(escaped.flatten().collect())
 }
 
-/// A shorter one is found everywhere, and is no secret.
+/// A shorter text is no secret, and would be found everywhere.
 const SHORTEST: usize = 8;
 
-/// How many values of a query are looked for: signed addresses have about ten.
+/// How many values of a query are replaced. Signed URLs have about ten.
 const MAX_VALUES: usize = 32;
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn control_and_direction_characters_do_not_survive() {
+        assert_eq!(excerpt(b"a\x1b[31mb\nc", 20), "a\u{fffd}[31mb c");
+        assert_eq!(excerpt("x\u{202e}y".as_bytes(), 20), "x\u{fffd}y");
+    }
+
+    #[test]
+    fn what_is_left_out_is_shown_as_left_out() {
+        assert_eq!(excerpt(b"abcdef", 3), "abc…");
+        assert_eq!(excerpt(b"abc", 3), "abc");
+        assert_eq!(excerpt(&[b'x'; 100], 3), "xxx…");
+        assert_eq!(excerpt(b"\xff\xfe", 3), "\u{fffd}\u{fffd}");
+    }
 
     #[test]
     fn a_secret_is_taken_out_however_often_it_is_there() {

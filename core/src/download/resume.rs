@@ -16,7 +16,7 @@ use crate::{
 /// Only what can be continued has one. It holds no secret: of the address no more than a digest, and of that the query,
 /// which may be a signature that differs the next time, is no part.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
-pub struct Part {
+pub struct ResumeState {
     version: u32,
     address: Box<str>,
     validator: Validator,
@@ -24,7 +24,7 @@ pub struct Part {
     total: Option<u64>,
 }
 
-impl Part {
+impl ResumeState {
     /// The longest text that [`from_json`](Self::from_json) reads, in bytes.
     pub const MAX_LEN: usize = 4096;
 
@@ -46,7 +46,7 @@ impl Part {
     /// Reads what [`to_json`](Self::to_json) wrote; `None` for anything else, which means to begin anew.
     pub fn from_json(json: &[u8]) -> Option<Self> {
         let json = (json.len() <= Self::MAX_LEN).then_some(json)?;
-        serde_json::from_slice::<Self>(json).ok().filter(|part| part.version == VERSION)
+        serde_json::from_slice::<Self>(json).ok().filter(|resume_state| resume_state.version == VERSION)
     }
 
     pub(super) fn validator(&self) -> &Validator {
@@ -168,18 +168,18 @@ mod tests {
     #[test]
     fn what_was_written_is_read_again_and_nothing_else_is() {
         let address = "https://h/a.zip?sig=hunter2".parse().unwrap();
-        let part = Part::new(&address, Validator("\"a\"".into()), Some(7));
-        let json = part.to_json();
+        let resume_state = ResumeState::new(&address, Validator("\"a\"".into()), Some(7));
+        let json = resume_state.to_json();
         assert!(!json.contains("hunter2") && !json.contains("a.zip"), "{json}");
-        assert_eq!(Part::from_json(json.as_bytes()), Some(part.clone()));
-        assert!(part.is_from(&"https://h/a.zip?sig=another".parse().unwrap()));
-        assert!(!part.is_from(&"https://h/b.zip?sig=hunter2".parse().unwrap()));
+        assert_eq!(ResumeState::from_json(json.as_bytes()), Some(resume_state.clone()));
+        assert!(resume_state.is_from(&"https://h/a.zip?sig=another".parse().unwrap()));
+        assert!(!resume_state.is_from(&"https://h/b.zip?sig=hunter2".parse().unwrap()));
         for (from, to) in
             [("\\\"a\\\"", "\\\"a\\r\\nx: y\\\""), ("\\\"a\\\"", "W/\\\"a\\\""), (":1,", ":2,"), ("}", "")]
         {
             let altered = json.replacen(from, to, 1);
             assert_ne!(altered, json);
-            assert_eq!(Part::from_json(altered.as_bytes()), None, "{altered}");
+            assert_eq!(ResumeState::from_json(altered.as_bytes()), None, "{altered}");
         }
     }
 }
