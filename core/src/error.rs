@@ -18,10 +18,10 @@ use crate::{
 /// Its `Display` is one line a person can act on: the status, the machine code, and the first
 /// problem or else the message. Everything else is kept: all problems, the rate limit, and the body.
 #[derive(Clone, Debug, Eq, Error, PartialEq)]
-pub struct ApiError(Box<Inner>);
+pub struct ApiError(Box<Details>);
 
 #[derive(Clone, Debug, Eq, PartialEq)]
-struct Inner {
+struct Details {
     status: u16,
     id: Option<ErrorId>,
     message: Option<String>,
@@ -35,7 +35,7 @@ impl ApiError {
     /// Reads an answer whose status is not 2xx. Never fails: at worst it knows the status alone.
     pub fn parse(status: u16, headers: &dyn Headers, body: &[u8]) -> Self {
         let reading = validation::read(body);
-        Self(Box::new(Inner {
+        Self(Box::new(Details {
             status,
             id: reading.id.map(ErrorId::from),
             message: reading.message,
@@ -96,7 +96,7 @@ impl ApiError {
 
 impl fmt::Display for ApiError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Inner { status, id, message, problems, retry_after, body, .. } = &*self.0;
+        let Details { status, id, message, problems, retry_after, body, .. } = &*self.0;
         write!(f, "the service answered {status}")?;
         if let Some(id) = id {
             write!(f, " {id}")?;
@@ -139,7 +139,7 @@ struct Saved {
 
 impl Serialize for ApiError {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let Inner { status, retry_after, rate_limit, body, .. } = (*self.0).clone();
+        let Details { status, retry_after, rate_limit, body, .. } = (*self.0).clone();
         Saved { status, retry_after, rate_limit, body }.serialize(serializer)
     }
 }

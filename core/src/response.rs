@@ -32,10 +32,10 @@ impl ExportAccepted {
     /// The body should be cut off at [`MAX_ANSWER`] bytes before it comes here.
     pub fn parse(status: u16, headers: &dyn Headers, body: &[u8]) -> Result<Self, ResponseError> {
         #[derive(Deserialize)]
-        struct Answer {
+        struct AcceptedBody {
             export_id: ExportId,
         }
-        let Answer { export_id } = read(status, headers, body)?;
+        let AcceptedBody { export_id } = read(status, headers, body)?;
         Ok(Self { export_id, rate_limit: RateLimit::from_headers(headers) })
     }
 }
@@ -58,7 +58,7 @@ impl SigningSecretState {
     /// Reads the answer to a signing-secret request.
     pub fn parse(status: u16, headers: &dyn Headers, body: &[u8]) -> Result<Self, ResponseError> {
         #[derive(Deserialize)]
-        struct Answer {
+        struct SecretBody {
             secret: String,
             #[serde(default)]
             created_at_ts: Option<u64>,
@@ -67,7 +67,7 @@ impl SigningSecretState {
             #[serde(default)]
             previous_secret_expires_at_ts: Option<u64>,
         }
-        let answer: Answer = read(status, headers, body).map_err(ResponseError::without_body)?;
+        let answer: SecretBody = read(status, headers, body).map_err(ResponseError::without_body)?;
         let moment = |secs: Option<u64>| secs.map(Timestamp::from_secs);
         Ok(Self {
             secret: SigningSecret::new(answer.secret).map_err(|_| UnexpectedAnswer {

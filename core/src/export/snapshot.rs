@@ -25,10 +25,10 @@ use crate::{Order, Timestamp, redact::excerpt, webhook::NewExport};
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone, Debug, PartialEq)]
-pub struct Snapshot(Fields);
+pub struct Snapshot(SavedJob);
 
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
-struct Fields {
+struct SavedJob {
     version: u32,
     saved_at: Timestamp,
     order: Order,
@@ -58,12 +58,12 @@ impl Snapshot {
     /// Reads what [`to_json`](Self::to_json) wrote.
     pub fn from_json(json: &str) -> Result<Self, RestoreError> {
         #[derive(Deserialize)]
-        struct Version {
+        struct VersionOnly {
             version: u32,
         }
         let damaged =
             |error: serde_json::Error| RestoreError::damaged(&alloc::string::ToString::to_string(&error));
-        let Version { version } = serde_json::from_str(json).map_err(damaged)?;
+        let VersionOnly { version } = serde_json::from_str(json).map_err(damaged)?;
         check_version(version)?;
         serde_json::from_str(json).map_err(damaged)
     }
@@ -79,7 +79,7 @@ impl Snapshot {
     }
 
     pub(super) fn take(export: &Export) -> Self {
-        Self(Fields {
+        Self(SavedJob {
             version: Self::VERSION,
             saved_at: export.now,
             order: export.order.clone(),
@@ -93,7 +93,7 @@ impl Snapshot {
     }
 
     pub(super) fn into_export(self, config: Arc<Config>, now: Timestamp) -> Result<Export, RestoreError> {
-        let Fields { saved_at, order, mut state, seed, tries, held, doubt, next_call, .. } = self.0;
+        let SavedJob { saved_at, order, mut state, seed, tries, held, doubt, next_call, .. } = self.0;
         let known = |call: &CallId| call.0 < next_call;
         let whole = match &state {
             State::Requesting { call, .. } | State::Downloading { call, .. } => known(call),
@@ -157,12 +157,12 @@ impl Serialize for Snapshot {
 
 impl<'de> Deserialize<'de> for Snapshot {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let fields = Fields::deserialize(deserializer)?;
+        let fields = SavedJob::deserialize(deserializer)?;
         check_version(fields.version).map_err(de::Error::custom)?;
         // A refusal is saved as it came; which banners it speaks of is known from the order.
         let state = fields.state.naming_ids(&fields.order);
         // Whatever was read is written in the current version.
-        Ok(Self(Fields { version: Self::VERSION, state, ..fields }))
+        Ok(Self(SavedJob { version: Self::VERSION, state, ..fields }))
     }
 }
 

@@ -27,10 +27,10 @@ pub fn parse_http_date(value: &[u8], now: Timestamp) -> Option<Timestamp> {
     Some(Timestamp::from_secs(days.checked_mul(DAY)?.checked_add(second_of_day)?))
 }
 
-type Fields<'a> = (u64, u64, u64, &'a str);
+type DateFields<'a> = (u64, u64, u64, &'a str);
 
 /// `Sun, 06 Nov 1994 08:49:37 GMT`
-fn imf_fixdate(text: &str) -> Option<Fields<'_>> {
+fn imf_fixdate(text: &str) -> Option<DateFields<'_>> {
     let (weekday, rest) = text.split_once(", ")?;
     let mut words = rest.split(' ');
     let day = digits(words.next()?, 2)?;
@@ -42,7 +42,7 @@ fn imf_fixdate(text: &str) -> Option<Fields<'_>> {
 }
 
 /// `Sunday, 06-Nov-94 08:49:37 GMT`
-fn rfc850(text: &str, now: Timestamp) -> Option<Fields<'_>> {
+fn rfc850(text: &str, now: Timestamp) -> Option<DateFields<'_>> {
     let (weekday, rest) = text.split_once(", ")?;
     let mut words = rest.split(' ');
     let mut date = words.next()?.split('-');
@@ -60,7 +60,7 @@ fn rfc850(text: &str, now: Timestamp) -> Option<Fields<'_>> {
 }
 
 /// `Sun Nov  6 08:49:37 1994`
-fn asctime(text: &str) -> Option<Fields<'_>> {
+fn asctime(text: &str) -> Option<DateFields<'_>> {
     let (weekday, rest) = text.split_at_checked(3)?;
     let (month_name, rest) = rest.strip_prefix(' ')?.split_at_checked(3)?;
     let (day, rest) = rest.strip_prefix(' ')?.split_at_checked(2)?;

@@ -19,37 +19,37 @@ use super::{
 pub(super) struct Arena {
     text: String,
     elements: ChunkedList<Element>,
-    entries: ChunkedList<Entry>,
+    entries: ChunkedList<ProblemEntry>,
     /// By problem, and only those that have one.
     details: ChunkedList<(u32, Detail)>,
 }
 
 /// One problem: the last element of its path, and its message.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Entry {
+pub(super) struct ProblemEntry {
     element: Id,
-    message: Span,
+    message: TextRange,
 }
 
 /// What only the flat dialect says of a problem, or what was added to it afterwards.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Detail {
-    pub(super) code: Option<Span>,
-    pub(super) expected: Option<Span>,
-    pub(super) received: Option<Span>,
+    pub(super) code: Option<TextRange>,
+    pub(super) expected: Option<TextRange>,
+    pub(super) received: Option<TextRange>,
 }
 
 /// One step of a path, in the form in which it is kept.
 #[derive(Clone, Copy, Debug)]
 struct Element {
     before: Id,
-    text: Span,
+    text: TextRange,
 }
 
 /// A piece of the arena's text. Elements and indices share it: the top bit of the length tells them
 /// apart, which keeps an element at twelve bytes.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Span {
+pub(super) struct TextRange {
     start: u32,
     len: u32,
 }
@@ -68,11 +68,11 @@ impl Arena {
         self.entries.len()
     }
 
-    pub(super) fn entry(&self, index: usize) -> Option<Entry> {
+    pub(super) fn entry(&self, index: usize) -> Option<ProblemEntry> {
         self.entries.get(index).copied()
     }
 
-    pub(super) fn message(&self, entry: Entry) -> &str {
+    pub(super) fn message(&self, entry: ProblemEntry) -> &str {
         self.slice(entry.message)
     }
 
@@ -81,7 +81,7 @@ impl Arena {
         found.map(|(_, detail)| *detail).unwrap_or_default()
     }
 
-    pub(super) fn slice(&self, span: Span) -> &str {
+    pub(super) fn slice(&self, span: TextRange) -> &str {
         let start = span.start as usize;
         self.text.get(start..start + (span.len & !IS_INDEX) as usize).unwrap_or_default()
     }
@@ -93,7 +93,7 @@ impl Arena {
     }
 
     /// The elements of a path from its end to its root; `true` beside those that are an index.
-    pub(super) fn upwards(&self, entry: Entry) -> impl Iterator<Item = (&str, bool)> + '_ {
+    pub(super) fn upwards(&self, entry: ProblemEntry) -> impl Iterator<Item = (&str, bool)> + '_ {
         let mut at = entry.element;
         core::iter::from_fn(move || {
             let element = self.elements.get(at as usize)?;
@@ -180,7 +180,7 @@ impl<'l> Builder<'l> {
         let text = self.append(key)?;
         let id = narrow(self.arena.elements.len());
         let len = if is_index { text.len | IS_INDEX } else { text.len };
-        let element = Element { before: self.here, text: Span { len, ..text } };
+        let element = Element { before: self.here, text: TextRange { len, ..text } };
         self.arena.elements.push(element, &mut self.budget)?;
         self.here = id;
         self.path_len += 1;
@@ -206,7 +206,7 @@ impl<'l> Builder<'l> {
         }
         self.path_elements_left = self.path_elements_left.checked_sub(self.path_len).ok_or(Stop::Full)?;
         let message = self.append(message)?;
-        self.arena.entries.push(Entry { element: self.here, message }, &mut self.budget)
+        self.arena.entries.push(ProblemEntry { element: self.here, message }, &mut self.budget)
     }
 
     /// What else is known of the problem that was stored last.
@@ -216,21 +216,21 @@ impl<'l> Builder<'l> {
     }
 
     /// Appends to the text.
-    pub(super) fn append(&mut self, text: Text<'_>) -> Result<Span, Stop> {
+    pub(super) fn append(&mut self, text: Text<'_>) -> Result<TextRange, Stop> {
         self.budget.room_for_text(&mut self.arena.text, text.max_len(), MAX_TEXT)?;
         let start = self.arena.text.len();
         text.decode_into(&mut self.arena.text);
-        Ok(Span { start: narrow(start), len: narrow(self.arena.text.len() - start) })
+        Ok(TextRange { start: narrow(start), len: narrow(self.arena.text.len() - start) })
     }
 
     /// Appends a text, or as much of it as fits into `max` bytes beside an ellipsis.
-    pub(super) fn append_beginning(&mut self, text: &str, max: usize) -> Result<Span, Stop> {
+    pub(super) fn append_beginning(&mut self, text: &str, max: usize) -> Result<TextRange, Stop> {
         if text.len() <= max {
             return self.append(Text::Plain(text));
         }
         let kept = self.append(Text::Plain(beginning(text, max.saturating_sub(ELLIPSIS.len()))))?;
         let ellipsis = self.append(Text::Plain(ELLIPSIS))?;
-        Ok(Span { len: kept.len + ellipsis.len, ..kept })
+        Ok(TextRange { len: kept.len + ellipsis.len, ..kept })
     }
 
     /// How many problems there are.
@@ -283,10 +283,10 @@ impl<'l> Builder<'l> {
     }
 }
 
-fn append(text: &mut String, piece: &str) -> Span {
+fn append(text: &mut String, piece: &str) -> TextRange {
     let start = narrow(text.len());
     text.push_str(piece);
-    Span { start, len: narrow(piece.len()) }
+    TextRange { start, len: narrow(piece.len()) }
 }
 
 /// Everything counted here is below [`MAX_TEXT`]: bodies above it are cut before they are read.

@@ -3,7 +3,7 @@
 use alloc::vec::Vec;
 use core::fmt;
 
-use super::arena::{Arena, Entry};
+use super::arena::{Arena, ProblemEntry};
 
 /// The way from the root of the request to what is wrong: `ids[0]`, `formats[0].width`.
 ///
@@ -13,7 +13,7 @@ use super::arena::{Arena, Entry};
 #[derive(Clone, Copy)]
 pub struct Path<'a> {
     arena: &'a Arena,
-    entry: Entry,
+    entry: ProblemEntry,
     /// Elements at the root that are not part of the path: the location, which is not in the request.
     skip: usize,
 }
@@ -29,7 +29,7 @@ pub enum Segment<'a> {
 }
 
 impl<'a> Path<'a> {
-    pub(super) fn new(arena: &'a Arena, entry: Entry, skip: usize) -> Self {
+    pub(super) fn new(arena: &'a Arena, entry: ProblemEntry, skip: usize) -> Self {
         Self { arena, entry, skip }
     }
 

@@ -7,7 +7,7 @@ use alloc::string::ToString;
 use core::fmt;
 
 use super::{
-    arena::{Arena, Detail, Entry},
+    arena::{Arena, Detail, ProblemEntry},
     path::Path,
 };
 use crate::redact::write_excerpt;
@@ -45,7 +45,7 @@ pub enum Source {
 #[derive(Clone, Copy)]
 pub struct Problem<'a> {
     problems: &'a Problems,
-    entry: Entry,
+    entry: ProblemEntry,
     detail: Detail,
 }
 
@@ -258,7 +258,7 @@ impl fmt::Debug for Listed<'_> {
 }
 
 /// The location of a problem and the path in it.
-fn split(arena: &Arena, entry: Entry, located: bool) -> (Option<&str>, Path<'_>) {
+fn split(arena: &Arena, entry: ProblemEntry, located: bool) -> (Option<&str>, Path<'_>) {
     let root = if located { arena.upwards(entry).last() } else { None };
     match root {
         Some((key, false)) if LOCATIONS.contains(&key) => (Some(key), Path::new(arena, entry, 1)),

@@ -36,7 +36,7 @@ impl Event {
     /// Fails if the body is not a JSON object, or if it is an export's event without a usable `export_id` or
     /// `archive_url`.
     pub fn parse(verified: &Verified<'_>) -> Result<Self, EventError> {
-        let fields: Fields<'_> = str::from_utf8(verified.body())
+        let fields: RawFields<'_> = str::from_utf8(verified.body())
             .map_err(|error| format!("byte {} is not UTF-8", error.valid_up_to()))
             // The position is all that a log needs; nothing of what the body says.
             .and_then(|body| json_object(body.as_bytes()).map_err(|error| error.to_string()))
@@ -59,7 +59,7 @@ impl Event {
 
 /// The fields that matter, as they stand in the body: a field of an unexpected type must not make the event unreadable.
 #[derive(Deserialize)]
-struct Fields<'b> {
+struct RawFields<'b> {
     #[serde(borrow, default, deserialize_with = "present")]
     export_id: Option<&'b RawValue>,
     #[serde(borrow, default, deserialize_with = "present")]

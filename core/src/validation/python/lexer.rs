@@ -15,7 +15,7 @@ pub(super) struct Lexer<'a> {
 
 /// A value that holds no other values, or the beginning of one that does.
 #[derive(Clone, Copy)]
-pub(super) enum Token<'a> {
+pub(super) enum ReprToken<'a> {
     Str(Text<'a>),
     Int(&'a str),
     /// A value that JSON spells in another way.
@@ -78,20 +78,20 @@ impl<'a> Lexer<'a> {
     }
 
     /// The next token.
-    pub(super) fn token(&mut self) -> Result<Token<'a>, Stop> {
+    pub(super) fn token(&mut self) -> Result<ReprToken<'a>, Stop> {
         match self.peek().ok_or(Stop::Broken)? {
-            b'\'' | b'"' => self.string().map(Token::Str),
+            b'\'' | b'"' => self.string().map(ReprToken::Str),
             b'0'..=b'9' | b'-' => self.number(),
             b'(' => match self.complex() {
-                Some(spelled) => Ok(Token::Spelled(spelled)),
+                Some(spelled) => Ok(ReprToken::Spelled(spelled)),
                 None => Ok(self.open(b'(')),
             },
             byte @ (b'{' | b'[') => Ok(self.open(byte)),
-            b'<' => self.object().map(Token::Spelled),
+            b'<' => self.object().map(ReprToken::Spelled),
             b'.' if self.rest().starts_with("...") => {
                 // A container inside itself.
                 self.at += 3;
-                Ok(Token::Renamed("Ellipsis"))
+                Ok(ReprToken::Renamed("Ellipsis"))
             }
             b'A'..=b'Z' | b'a'..=b'z' | b'_' => self.name(),
             _ => Err(Stop::Broken),
@@ -101,7 +101,7 @@ impl<'a> Lexer<'a> {
     /// What makes the missing values of a `defaultdict`: `<class 'dict'>`, or `None`.
     pub(super) fn factory(&mut self) -> Result<(), Stop> {
         match self.token()? {
-            Token::Spelled(_) | Token::Renamed(_) => Ok(()),
+            ReprToken::Spelled(_) | ReprToken::Renamed(_) => Ok(()),
             _ => Err(Stop::Broken),
         }
     }
@@ -110,9 +110,9 @@ impl<'a> Lexer<'a> {
         self.text.get(self.at..).unwrap_or_default()
     }
 
-    fn open(&mut self, byte: u8) -> Token<'a> {
+    fn open(&mut self, byte: u8) -> ReprToken<'a> {
         self.at += 1;
-        Token::Open(byte)
+        ReprToken::Open(byte)
     }
 
     fn string(&mut self) -> Result<Text<'a>, Stop> {
@@ -139,7 +139,7 @@ impl<'a> Lexer<'a> {
     }
 
     /// `-?` and an int, a float, `1j`, `inf` or `nan`.
-    fn number(&mut self) -> Result<Token<'a>, Stop> {
+    fn number(&mut self) -> Result<ReprToken<'a>, Stop> {
         let (kind, len) = number(self.rest()).ok_or(Stop::Broken)?;
         let spelled = self.source(self.at, self.at + len);
         self.at += len;
@@ -153,9 +153,9 @@ impl<'a> Lexer<'a> {
             return Err(Stop::Broken);
         }
         Ok(match kind {
-            Number::Int => Token::Int(spelled),
+            Number::Int => ReprToken::Int(spelled),
             Number::Float | Number::Imaginary => {
-                json_spelling(spelled).map_or(Token::Spelled(spelled), Token::Renamed)
+                json_spelling(spelled).map_or(ReprToken::Spelled(spelled), ReprToken::Renamed)
             }
         })
     }
@@ -176,30 +176,30 @@ impl<'a> Lexer<'a> {
         Some(spelled)
     }
 
-    fn name(&mut self) -> Result<Token<'a>, Stop> {
+    fn name(&mut self) -> Result<ReprToken<'a>, Stop> {
         let start = self.at;
         let len = self.rest().bytes().take_while(|b| b.is_ascii_alphanumeric() || b"_.".contains(b)).count();
         self.at += len;
         let name = self.source(start, self.at);
         if let Some(&(_, json)) = CONSTANTS.iter().find(|(python, _)| *python == name) {
-            return Ok(Token::Renamed(json));
+            return Ok(ReprToken::Renamed(json));
         }
         match (name, self.text.as_bytes().get(self.at)) {
-            ("inf" | "nan", _) => json_spelling(name).map(Token::Renamed).ok_or(Stop::Broken),
+            ("inf" | "nan", _) => json_spelling(name).map(ReprToken::Renamed).ok_or(Stop::Broken),
             ("b", Some(b'\'' | b'"')) => {
                 self.string()?;
                 let spelled = self.source(start, self.at);
-                if spelled.is_ascii() { Ok(Token::Spelled(spelled)) } else { Err(Stop::Broken) }
+                if spelled.is_ascii() { Ok(ReprToken::Spelled(spelled)) } else { Err(Stop::Broken) }
             }
             // Text that is translated when it is shown, as Babel prints it.
-            ("l", Some(b'\'' | b'"')) => self.string().map(Token::Str),
+            ("l", Some(b'\'' | b'"')) => self.string().map(ReprToken::Str),
             (_, Some(b'(')) => {
                 if let Some(&(_, callee)) = CALLEES.iter().find(|(callee, _)| *callee == name) {
                     self.at += 1;
-                    return Ok(Token::Call(callee));
+                    return Ok(ReprToken::Call(callee));
                 }
                 self.balanced(b'(', b')')?;
-                Ok(Token::Spelled(self.source(start, self.at)))
+                Ok(ReprToken::Spelled(self.source(start, self.at)))
             }
             _ => Err(Stop::Broken),
         }
@@ -233,7 +233,7 @@ impl<'a> Lexer<'a> {
     }
 }
 
-impl<'a> Token<'a> {
+impl<'a> ReprToken<'a> {
     /// The value as an element of a path, and whether that is an index.
     pub(super) fn key(self) -> Option<(Text<'a>, bool)> {
         match self {

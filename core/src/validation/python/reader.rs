@@ -10,7 +10,7 @@ use alloc::vec::Vec;
 
 use super::{
     Root,
-    lexer::{Callee, Lexer, Token},
+    lexer::{Callee, Lexer, ReprToken},
 };
 use crate::validation::{
     arena::{Builder, Mark, narrow},
@@ -114,20 +114,20 @@ impl Reader<'_, '_, '_> {
     fn value(&mut self) -> Result<Next, Stop> {
         let token = self.lexer.token()?;
         if matches!(self.open.last(), Some(Frame::DictCall | Frame::SetCall))
-            && !matches!(token, Token::Open(b'{'))
+            && !matches!(token, ReprToken::Open(b'{'))
         {
             return Err(Stop::Broken);
         }
         match token {
             // In a text that was cut off there may have been more digits.
-            Token::Int(_) | Token::Spelled(_) if self.lexer.is_at_end() && !self.open.is_empty() => {
+            ReprToken::Int(_) | ReprToken::Spelled(_) if self.lexer.is_at_end() && !self.open.is_empty() => {
                 Err(Stop::Broken)
             }
-            Token::Open(b'{') => self.brace(),
-            Token::Open(b'[') => self.bracket(Frame::List, b']'),
-            Token::Open(_) => self.bracket(Frame::TupleOfOne, b')'),
-            Token::Call(callee) => self.call(callee),
-            Token::Str(_) | Token::Int(_) | Token::Renamed(_) | Token::Spelled(_) => {
+            ReprToken::Open(b'{') => self.brace(),
+            ReprToken::Open(b'[') => self.bracket(Frame::List, b']'),
+            ReprToken::Open(_) => self.bracket(Frame::TupleOfOne, b')'),
+            ReprToken::Call(callee) => self.call(callee),
+            ReprToken::Str(_) | ReprToken::Int(_) | ReprToken::Renamed(_) | ReprToken::Spelled(_) => {
                 self.out.problem(token.message().ok_or(Stop::Broken)?)?;
                 Ok(Next::Done)
             }
