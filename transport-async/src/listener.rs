@@ -5,7 +5,7 @@ use std::{
     io,
     net::SocketAddr,
     pin::{Pin, pin},
-    sync::Arc,
+    sync::{Arc, OnceLock},
     task::{Context, Poll, ready},
     time::Duration,
 };
@@ -21,8 +21,8 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::{
     io::{AsyncRead, AsyncReadExt as _, AsyncWrite, ReadBuf},
     net::{TcpListener, TcpStream},
-    sync::{Notify, watch},
-    task::{JoinHandle, JoinSet},
+    sync::watch,
+    task::{AbortHandle, JoinHandle, JoinSet},
     time::{Instant, sleep, sleep_until, timeout},
 };
 use tokio_rustls::TlsAcceptor;
@@ -135,18 +135,20 @@ async fn open(
             }
         }
     }
-    let cut_off = Arc::new(Notify::new());
-    let cut = Arc::clone(&cut_off);
-    let connection = connections.open(from.ip(), move |_| cut.notify_one());
-    let server = server.clone();
-    tasks.spawn(async move {
-        let serving = serve(&server, stream, &connection);
-        tokio::select! {
-            // The peer has gone, or was too slow; there is nobody to tell.
-            _gone = serving => {}
-            () = cut_off.notified() => {}
+    let task = Arc::new(OnceLock::<AbortHandle>::new());
+    let cut_off = Arc::clone(&task);
+    let connection = connections.open(from.ip(), move |_| {
+        if let Some(task) = cut_off.get() {
+            task.abort();
         }
     });
+    let server = server.clone();
+    let serving = tasks.spawn(async move {
+        // The peer has gone, or was too slow; there is nobody to tell.
+        let _gone = serve(&server, stream, &connection).await;
+    });
+    // It is the first to set it. Connections are cut off by this task alone, so none is before.
+    let _first = task.set(serving);
 }
 
 async fn serve(server: &Server, stream: TcpStream, connection: &Connection) -> io::Result<()> {
