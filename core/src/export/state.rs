@@ -16,27 +16,27 @@ use crate::{
     webhook::NewExport,
 };
 
-/// The state of a job. The aliases are the names in snapshots of earlier releases.
+/// The state of a job. In snapshots the states keep the names that the first release gave them.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum State {
     /// The request is to be sent (`sent` is false), or under way.
-    #[serde(alias = "calling")]
+    #[serde(rename = "calling")]
     Requesting { call: CallId, sent: bool, deadline: Timestamp },
     /// The request was refused or not sent, and will be repeated.
-    #[serde(alias = "pausing")]
+    #[serde(rename = "pausing")]
     RequestBackoff { until: Timestamp },
     /// It is unknown whether the service accepted the request; its event would tell.
-    #[serde(alias = "uncertain")]
+    #[serde(rename = "uncertain")]
     OutcomeUnknown { cause: Box<UnknownCause>, until: Timestamp },
     /// The service accepted the request.
-    #[serde(alias = "waiting")]
+    #[serde(rename = "waiting")]
     AwaitingEvent { export_id: ExportId, since: Timestamp, until: Timestamp },
     /// The archive is to be downloaded (`sent` is false), or its download is under way.
-    #[serde(alias = "fetching")]
+    #[serde(rename = "fetching")]
     Downloading { event: Box<NewExport>, call: CallId, sent: bool, deadline: Timestamp },
     /// The download failed, and will be repeated.
-    #[serde(alias = "resting")]
+    #[serde(rename = "resting")]
     DownloadBackoff { event: Box<NewExport>, until: Timestamp },
     /// The job is over.
     Done(Result<Box<Finished>, Box<Failure>>),
