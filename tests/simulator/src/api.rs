@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
+use http_body_util::BodyExt as _;
 use hyper::body::Body as _;
 use hyper::header::{CONTENT_TYPE, HeaderMap};
 use hyper::{Method, Response, StatusCode};
@@ -17,9 +18,9 @@ use crate::event;
 use crate::mint::is_uuid;
 use crate::rate::Allowance;
 use crate::refusal::Refusal;
-use crate::reply::{self, Body, Reply};
+use crate::reply::{self, Body, Reply, full};
 use crate::shared::Shared;
-use crate::trouble::{Answer, CreateTrouble};
+use crate::trouble::{Answer, CreateTrouble, with_byte_order_mark};
 use crate::validate::{self, Order};
 use crate::wire::Fault;
 
@@ -108,6 +109,9 @@ fn admit(shared: &Shared, headers: &HeaderMap) -> Result<Option<Allowance>, Refu
 
 /// Reads the order and tells the banners that exist from those that do not.
 fn order(shared: &Shared, headers: &HeaderMap, body: &Bytes) -> Result<(Order, Vec<String>), Refusal> {
+    if body.is_empty() {
+        return Ok((validate::NOTHING, Vec::new()));
+    }
     let content_type =
         headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or("no content type");
     if !content_type.to_ascii_lowercase().starts_with("application/json") {
@@ -162,9 +166,27 @@ async fn spoil(shared: &Shared, answer: Response<Body>, trouble: CreateTrouble) 
             Reply::with_fault(answer, Fault::Cut(len.saturating_sub(1)))
         }
         CreateTrouble::Garbage => Reply::garbage(),
+        CreateTrouble::ByteOrderMark => changed(answer, |body| with_byte_order_mark(&body)).await.into(),
+        CreateTrouble::CapitalId => changed(answer, with_capital_id).await.into(),
         CreateTrouble::NotJson => reply::json(StatusCode::OK, &"The export is on its way.").into(),
         CreateTrouble::NoExportId => reply::json(StatusCode::OK, &json!({ "status": "accepted" })).into(),
     }
+}
+
+/// The same answer with another body.
+async fn changed(answer: Response<Body>, change: impl FnOnce(Bytes) -> Bytes) -> Response<Body> {
+    let (head, body) = answer.into_parts();
+    let Ok(body) = body.collect().await;
+    Response::from_parts(head, full(change(body.to_bytes())))
+}
+
+/// The same body with the export's id in capitals.
+fn with_capital_id(body: Bytes) -> Bytes {
+    let Ok(mut answer) = serde_json::from_slice::<Value>(&body) else { return body };
+    if let Some(Value::String(id)) = answer.get_mut("export_id") {
+        id.make_ascii_uppercase();
+    }
+    answer.to_string().into()
 }
 
 /// An answer made to order, with the headers that every 429 of the gateway carries.

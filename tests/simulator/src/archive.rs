@@ -59,6 +59,14 @@ impl Archive {
         Self { segments: segments.into(), len, etag }
     }
 
+    /// The same archive with these bytes before and behind it. Its `ETag` stays.
+    pub(crate) fn between(&self, before: &[u8], behind: &[u8]) -> Self {
+        let [before, behind] = [before, behind].map(|bytes| Segment::from(Bytes::copy_from_slice(bytes)));
+        let len = before.len + self.len + behind.len;
+        let segments = [&[before], &*self.segments, &[behind]].concat();
+        Self { segments: segments.into(), len, etag: self.etag.clone() }
+    }
+
     pub(crate) fn len(&self) -> u64 {
         self.len
     }

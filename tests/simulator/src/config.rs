@@ -72,7 +72,7 @@ impl Default for Config {
             signing_secret: None,
             render_delay: Duration::from_millis(50),
             ladder: LADDER.to_vec(),
-            delivery_timeout: Duration::from_secs(10),
+            delivery_timeout: Duration::from_secs(15),
             time_scale: 1.0,
             requests_per_second: Some(10),
             unknown_banners: UnknownBanners::default(),

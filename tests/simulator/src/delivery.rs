@@ -3,7 +3,7 @@
 //! make this machine speak to another.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full, Limited};
@@ -24,8 +24,21 @@ pub(crate) struct Delivery {
     pub(crate) export_id: String,
     pub(crate) callback_url: String,
     pub(crate) body: String,
-    /// Signed with a secret that is not the workspace's.
-    pub(crate) forged: bool,
+    pub(crate) signed: Signed,
+    /// Whether the header fields that are the service's own stand there twice.
+    pub(crate) repeats_headers: bool,
+}
+
+/// How a delivery is signed, where the workspace signs.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Signed {
+    Truly,
+    /// With a secret that is not the workspace's.
+    ByAnother,
+    /// With the secret before the last rotation.
+    Late,
+    /// By a clock that is so many seconds ahead.
+    At(i64),
 }
 
 /// Why an attempt got no answer.
@@ -85,11 +98,20 @@ impl Delivery {
 
     fn sign(&self, shared: &Shared) -> Option<String> {
         let now = SystemTime::now();
-        if self.forged {
-            let secret = shared.mint.secret();
-            return Some(signature_header([secret.as_str()].into_iter(), self.body.as_bytes(), now));
+        let body = self.body.as_bytes();
+        match self.signed {
+            Signed::Truly => shared.secrets().sign(body, now),
+            Signed::ByAnother => {
+                let secret = shared.mint.secret();
+                Some(signature_header([secret.as_str()].into_iter(), body, now))
+            }
+            Signed::Late => shared.secrets().sign_late(body, now),
+            Signed::At(seconds) => {
+                let by = Duration::from_secs(seconds.unsigned_abs());
+                let then = if seconds < 0 { now.checked_sub(by) } else { now.checked_add(by) };
+                shared.secrets().sign(body, then.unwrap_or(now))
+            }
         }
-        shared.secrets().sign(self.body.as_bytes(), now)
     }
 
     async fn send(&self, signature: Option<&str>) -> Result<u16, DeliveryError> {
@@ -97,11 +119,14 @@ impl Delivery {
         let address = loopback(&uri)?;
         let mut request = Request::post(uri.path_and_query().map_or("/", |path| path.as_str()))
             .header(HOST, uri.authority().map_or("", |authority| authority.as_str()))
-            .header(CONTENT_TYPE, "application/json")
-            .header(USER_AGENT, concat!("abyssale-simulator/", env!("CARGO_PKG_VERSION")))
-            .header("x-abyssale-delivery-id", &self.id);
-        if let Some(signature) = signature {
-            request = request.header("x-abyssale-signature", signature);
+            .header(USER_AGENT, concat!("abyssale-simulator/", env!("CARGO_PKG_VERSION")));
+        let times = if self.repeats_headers { 2 } else { 1 };
+        for _ in 0..times {
+            request =
+                request.header(CONTENT_TYPE, "application/json").header("x-abyssale-delivery-id", &self.id);
+            if let Some(signature) = signature {
+                request = request.header("x-abyssale-signature", signature);
+            }
         }
         let request = request.body(Full::new(Bytes::from(self.body.clone())))?;
         let stream = TcpStream::connect(address).await?;

@@ -1,11 +1,30 @@
 //! The current dialect: an id for machines, prose for people, a flat list of what is wrong with the body, a version.
 
+use std::collections::BTreeSet;
+
 use serde_json::{Value, json};
 
 use crate::validate::{Flaw, Place, Problem};
 
 /// The version every current answer names.
 pub(crate) const VERSION: &str = "v2026-10-01";
+
+/// The body that refuses these problems: `id` is the code that all of them share, and `message` names a single one.
+pub(crate) fn invalid(problems: &[Problem]) -> Value {
+    let errors: Vec<_> = problems.iter().map(error).collect();
+    let text =
+        |error: &Value, field: &str| error.get(field).and_then(Value::as_str).unwrap_or_default().to_owned();
+    let codes: BTreeSet<_> = errors.iter().map(|error| text(error, "code")).collect();
+    let id = match codes.first() {
+        Some(code) if codes.len() == 1 => code,
+        _ => "invalid_payload",
+    };
+    let message = match errors.as_slice() {
+        [error] => format!("{}: {}", text(error, "path"), text(error, "message")),
+        _ => "The body is not valid.".to_owned(),
+    };
+    body(id, message.trim_start_matches(": "), problems)
+}
 
 /// An error body. `errors` is absent rather than empty.
 pub(crate) fn body(id: &str, message: &str, problems: &[Problem]) -> Value {
@@ -29,7 +48,6 @@ fn error(problem: &Problem) -> Value {
         Flaw::NotAString | Flaw::Null => ("wrong_type", "Expected a string.", json!("string")),
         Flaw::WrongLength => ("invalid_format", "Expected a banner id.", json!("uuid")),
         Flaw::NotAUrl => ("invalid_format", "Expected an absolute URL.", json!("url")),
-        Flaw::Empty => ("out_of_range", "At least one banner id is needed.", json!(1)),
         Flaw::UnknownField => ("unknown_field", "This field is not known.", Value::Null),
     };
     let mut error = json!({ "path": path, "code": code, "message": message });

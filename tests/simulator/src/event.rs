@@ -7,10 +7,10 @@ use tokio::sync::oneshot;
 use tokio::time::sleep;
 
 use crate::clock::unix_now;
-use crate::delivery::Delivery;
+use crate::delivery::{Delivery, Signed};
 use crate::journal::ExportRecord;
 use crate::shared::Shared;
-use crate::trouble::EventTrouble;
+use crate::trouble::{EventShape, EventTrouble, Gateway};
 
 /// Sets the event of `export` on its way. Returns when the request may be answered: at once, unless the script wants
 /// the event first.
@@ -52,12 +52,25 @@ impl Herald {
             }
             EventTrouble::ForgedFirst => {
                 let event = self.event(&self.export.export_id, true_url);
-                Delivery { forged: true, ..event }.attempt(shared, 1).await;
+                Delivery { signed: Signed::ByAnother, ..event }.attempt(shared, 1).await;
             }
             _ => {}
         }
-        let url = if let EventTrouble::ArchiveUrl(url) = &trouble { url } else { true_url };
-        let event = self.event(&self.export.export_id, url);
+        let url = match &trouble {
+            EventTrouble::ArchiveUrl(url) => url.clone(),
+            EventTrouble::ArchiveName(name) => format!("{true_url}&name={name}"),
+            EventTrouble::PaddedArchiveUrl => format!(" \t{true_url}\n"),
+            _ => true_url.to_owned(),
+        };
+        let url = url.as_str();
+        let mut event = self.event(&self.export.export_id, url);
+        match trouble {
+            EventTrouble::Shape(shape) => event.body = shaped(&event.body, &self.export.export_id, shape),
+            EventTrouble::SignsLate => event.signed = Signed::Late,
+            EventTrouble::ClockSkew(seconds) => event.signed = Signed::At(seconds),
+            EventTrouble::Gateway(gateway) => event = through(gateway, event),
+            _ => {}
+        }
         let taken = event.attempt(shared, 1).await;
         // Whoever waits for the first try may have gone.
         let _ = tried.send(());
@@ -91,7 +104,8 @@ impl Herald {
             export_id: export_id.to_owned(),
             callback_url: self.callback_url.clone(),
             body: body.to_owned(),
-            forged: false,
+            signed: Signed::Truly,
+            repeats_headers: false,
         }
     }
 
@@ -104,6 +118,35 @@ impl Herald {
             self.shared.mint.token()
         )
     }
+}
+
+/// The documented body in another shape.
+fn shaped(body: &str, export_id: &str, shape: EventShape) -> String {
+    match shape {
+        EventShape::Data => format!(r#"{{"event_type": "NEW_EXPORT", "data": {body}}}"#),
+        EventShape::Payload => format!(r#"{{"event_type": "NEW_EXPORT", "payload": {body}}}"#),
+        EventShape::ByteOrderMark => format!("\u{feff}{body}"),
+        EventShape::CapitalId => body.replacen(export_id, &export_id.to_uppercase(), 1),
+        EventShape::NoIds => r#"{"event_type": "NEW_EXPORT", "status": "done"}"#.to_owned(),
+    }
+}
+
+/// The delivery as a gateway hands it on.
+fn through(gateway: Gateway, delivery: Delivery) -> Delivery {
+    let url = &delivery.callback_url;
+    let path = url.match_indices('/').nth(2).map_or(url.len(), |(at, _)| at);
+    let (host, path) = url.split_at(path);
+    let callback_url = match gateway {
+        Gateway::AddsStage => format!("{host}/prod{path}"),
+        Gateway::DropsStage => {
+            let rest = path.match_indices('/').nth(1).and_then(|(at, _)| path.get(at..));
+            format!("{host}{}", rest.unwrap_or("/"))
+        }
+        Gateway::DoublesSlashes => format!("{host}{}", path.replace('/', "//")),
+        Gateway::AddsQuery => format!("{url}{}source=gateway", if path.contains('?') { '&' } else { '?' }),
+        Gateway::RepeatsHeaders => return Delivery { repeats_headers: true, ..delivery },
+    };
+    Delivery { callback_url, ..delivery }
 }
 
 /// An event of another type, such as a receiver may be subscribed to as well.

@@ -90,7 +90,6 @@ fn message(flaw: Flaw) -> &'static str {
         Flaw::NotAString => "Not a valid string.",
         Flaw::WrongLength => "Length must be 36.",
         Flaw::NotAUrl => "Not a valid URL.",
-        Flaw::Empty => "Shorter than minimum length 1.",
         Flaw::UnknownField => "Unknown field.",
     }
 }

@@ -74,6 +74,6 @@ pub use config::{Config, DEFAULT_API_KEY, Dialect, UnknownBanners};
 pub use journal::{DeliveryRecord, ExportRecord, Notice, Outcome, RequestRecord, Seen};
 pub use simulator::{Simulator, StartError};
 pub use trouble::{
-    Answer, AnswerBody, ArchiveTrouble, CreateTrouble, EventTrouble, GRAMMAR, RetryAfter, Trouble,
-    TroubleError,
+    Answer, AnswerBody, ArchiveTrouble, CreateTrouble, EventShape, EventTrouble, GRAMMAR, Gateway, NotYet,
+    RetryAfter, Trouble, TroubleError,
 };

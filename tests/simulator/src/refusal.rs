@@ -1,12 +1,12 @@
 //! Every way the API says no, in the dialect it speaks.
 
-use bytes::Bytes;
 use hyper::{Response, StatusCode};
 use serde_json::json;
 
 use crate::config::Dialect;
 use crate::rate::Allowance;
 use crate::reply::{Body, json as json_answer};
+use crate::trouble::store_error;
 use crate::validate::Problem;
 use crate::{envelope, legacy};
 
@@ -73,12 +73,10 @@ impl Refusal {
             // The ceiling is the gateway's, which knows nothing of the envelope.
             Self::TooManyRequests(_) => GATEWAY_TOO_MANY.to_owned(),
             Self::NotJsonType(found) => {
-                envelope("invalid_payload", &format!("Expected application/json, got {found}."))
+                envelope("unsupported_media_type", &format!("Expected application/json, got {found}."))
             }
             Self::NotJson(reason) => envelope("invalid_json", &format!("The body is not JSON: {reason}.")),
-            Self::Invalid(problems) => {
-                envelope::body("invalid_payload", "The body is not valid.", problems).to_string()
-            }
+            Self::Invalid(problems) => envelope::invalid(problems).to_string(),
             Self::NotAnId | Self::NoSuchEndpoint => {
                 envelope("endpoint_not_found", "There is nothing at this address.")
             }
@@ -123,8 +121,7 @@ impl Refusal {
 
 /// An error of the object store that holds the archives: it answers in XML and knows neither dialect.
 pub(crate) fn storage(status: StatusCode, code: &str) -> Response<Body> {
-    let body = format!("<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<Error><Code>{code}</Code></Error>\n");
-    crate::reply::typed(status, "application/xml", Bytes::from(body))
+    crate::reply::typed(status, "application/xml", store_error(code))
 }
 
 const GATEWAY_TOO_MANY: &str = r#"{"message": "Too Many Requests"}"#;

@@ -15,6 +15,8 @@ use crate::mint::hex;
 pub(crate) struct Secrets {
     current: Option<Current>,
     previous: Option<Previous>,
+    /// The secret before the last rotation, expired or revoked or not: the signing side may still hold it.
+    replaced: Option<String>,
 }
 
 #[derive(Debug)]
@@ -39,6 +41,7 @@ impl Secrets {
     pub(crate) fn set(&mut self, secret: Option<String>, now: SystemTime) {
         self.current = secret.map(|secret| Current { secret, created_at: now, rotated_at: None });
         self.previous = None;
+        self.replaced = None;
     }
 
     /// The current secret, made by `mint` when there is none: asking is what turns signing on.
@@ -48,10 +51,10 @@ impl Secrets {
     }
 
     /// Makes a new secret; the one before stays valid for `overlap`. A second rotation within the overlap would drop a
-    /// secret that receivers still hold, so it is refused unless forced.
+    /// secret that receivers still hold, so it is refused unless forced. Without a secret, one is made and replaced.
     pub(crate) fn rotate(
         &mut self,
-        mint: impl FnOnce() -> String,
+        mint: impl Fn() -> String,
         force: bool,
         overlap: Duration,
         now: SystemTime,
@@ -59,10 +62,12 @@ impl Secrets {
         if self.live_previous(now).is_some() && !force {
             return Err(StillActive);
         }
-        let created_at = self.current.as_ref().map_or(now, |current| current.created_at);
-        let replaced = self.current.replace(Current { secret: mint(), created_at, rotated_at: Some(now) });
-        self.previous = replaced
-            .map(|old| Previous { secret: old.secret, expires_at: now.checked_add(overlap).unwrap_or(now) });
+        let old = self.current.take();
+        let old = old.unwrap_or_else(|| Current { secret: mint(), created_at: now, rotated_at: None });
+        self.current = Some(Current { secret: mint(), created_at: old.created_at, rotated_at: Some(now) });
+        self.replaced = Some(old.secret.clone());
+        self.previous =
+            Some(Previous { secret: old.secret, expires_at: now.checked_add(overlap).unwrap_or(now) });
         Ok(self.state(now))
     }
 
@@ -82,6 +87,12 @@ impl Secrets {
         let current = self.current()?;
         let previous = self.live_previous(now).map(|previous| previous.secret.as_str());
         Some(signature_header([Some(current), previous].into_iter().flatten(), body, now))
+    }
+
+    /// The same by a signing side that has not heard of the last rotation.
+    pub(crate) fn sign_late(&self, body: &[u8], now: SystemTime) -> Option<String> {
+        let secret = self.replaced.as_deref().or_else(|| self.current())?;
+        Some(signature_header([secret].into_iter(), body, now))
     }
 
     fn live_previous(&self, now: SystemTime) -> Option<&Previous> {

@@ -5,8 +5,8 @@ use std::time::SystemTime;
 
 use bytes::Bytes;
 use hyper::header::{
-    ACCEPT_RANGES, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, ETAG, HeaderMap, HeaderName, HeaderValue,
-    IF_RANGE, LAST_MODIFIED, LOCATION, RANGE,
+    ACCEPT_RANGES, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, ETAG, HeaderMap,
+    HeaderName, HeaderValue, IF_RANGE, LAST_MODIFIED, LOCATION, RANGE,
 };
 use hyper::{Method, Response, StatusCode};
 use tokio::time::sleep;
@@ -16,7 +16,7 @@ use crate::range::{Wanted, wanted};
 use crate::refusal::storage as refuse;
 use crate::reply::{Body, Reply, full, typed};
 use crate::shared::Shared;
-use crate::trouble::{ArchiveTrouble, page};
+use crate::trouble::{ArchiveTrouble, NotYet, page};
 use crate::wire::Fault;
 
 /// Answers a request for an archive.
@@ -39,16 +39,25 @@ pub(crate) async fn serve(
             return typed(StatusCode::OK, "text/html", page(StatusCode::FORBIDDEN, "This link has expired"))
                 .into();
         }
-        ArchiveTrouble::Redirect(url) if url.is_empty() => {
+        ArchiveTrouble::Redirect { status, to } => {
             let own = query.map_or_else(|| path.to_owned(), |query| format!("{path}?{query}"));
-            return redirect(&own).into();
+            let last = own.rsplit_once('/').map_or("", |(_, last)| last);
+            let to = if to.is_empty() { own.clone() } else { to.replace("{own}", last) };
+            return redirect(status, &to).into();
         }
-        ArchiveTrouble::Redirect(url) => return redirect(&url).into(),
         ArchiveTrouble::Slow(time) => sleep(time).await,
         _ => {}
     }
     let Some(stored) = shared.stored(path) else { return refuse(StatusCode::NOT_FOUND, "NoSuchKey").into() };
-    if query != Some(stored.query.as_str()) {
+    if let ArchiveTrouble::NotYet(until, answer) = trouble
+        && stored.since.elapsed().is_ok_and(|age| age < until)
+    {
+        shared.script().archive_again(trouble);
+        return not_yet(answer).into();
+    }
+    // A name at the end of the query says how a saved file is to be called; any will do.
+    let opens = query.map(|query| query.split_once("&name=").map_or(query, |(opens, _)| opens));
+    if opens != Some(stored.query.as_str()) {
         return refuse(StatusCode::FORBIDDEN, "SignatureDoesNotMatch").into();
     }
     match shared.archive(path, &stored).await {
@@ -67,8 +76,14 @@ struct Download<'a> {
 impl Download<'_> {
     fn reply(&self, trouble: &ArchiveTrouble) -> Reply {
         let validators = self.validators(trouble);
-        let len = self.archive.len();
+        let archive = match trouble {
+            ArchiveTrouble::Before(bytes) => self.archive.between(bytes, &[]),
+            ArchiveTrouble::Behind(bytes) => self.archive.between(&[], bytes),
+            _ => self.archive.clone(),
+        };
+        let len = archive.len();
         let part = match trouble {
+            ArchiveTrouble::Unasked206 => Wanted::Part(0, len.saturating_sub(1)),
             ArchiveTrouble::IgnoreRange => Wanted::Whole,
             ArchiveTrouble::RefuseRange => Wanted::Nothing,
             _ if !self.range_applies(&validators) => Wanted::Whole,
@@ -93,7 +108,7 @@ impl Download<'_> {
             _ => (count, None),
         };
         // A body shorter than announced is one that hyper does not send: it is padded here and cut on the wire.
-        let body = self.archive.body(start, count.min(announced), announced.saturating_sub(count));
+        let body = archive.body(start, count.min(announced), announced.saturating_sub(count));
         let mut response = Response::new(body);
         *response.status_mut() = status;
         let headers = response.headers_mut();
@@ -102,6 +117,9 @@ impl Download<'_> {
         headers.insert(ACCEPT_RANGES, HeaderValue::from_static("bytes"));
         headers.insert(CONTENT_LENGTH, announced.into());
         insert(headers, CONTENT_RANGE, content_range);
+        if let ArchiveTrouble::Encoding(label) = trouble {
+            insert(headers, CONTENT_ENCODING, Some(label.clone()));
+        }
         Reply { response, fault }
     }
 
@@ -137,9 +155,21 @@ fn out_of_range(len: u64) -> Response<Body> {
     response
 }
 
-fn redirect(to: &str) -> Response<Body> {
+/// What is answered while there is no archive.
+fn not_yet(answer: NotYet) -> Response<Body> {
+    match answer {
+        NotYet::Missing => refuse(StatusCode::NOT_FOUND, "NoSuchKey"),
+        NotYet::Denied => refuse(StatusCode::FORBIDDEN, "AccessDenied"),
+        NotYet::Accepted => typed(StatusCode::ACCEPTED, "text/plain", Bytes::new()),
+        NotYet::Empty => typed(StatusCode::OK, "application/zip", Bytes::new()),
+        NotYet::Page => typed(StatusCode::OK, "text/html", page(StatusCode::NOT_FOUND, "Not there yet")),
+        NotYet::Xml => refuse(StatusCode::OK, "NoSuchKey"),
+    }
+}
+
+fn redirect(status: u16, to: &str) -> Response<Body> {
     let mut response = Response::new(full(Bytes::new()));
-    *response.status_mut() = StatusCode::FOUND;
+    *response.status_mut() = StatusCode::from_u16(status).unwrap_or(StatusCode::FOUND);
     insert(response.headers_mut(), LOCATION, Some(to.to_owned()));
     response
 }

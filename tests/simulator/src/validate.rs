@@ -44,9 +44,11 @@ pub(crate) enum Flaw {
     NotAString,
     WrongLength,
     NotAUrl,
-    Empty,
     UnknownField,
 }
+
+/// The order of a request without a body: nothing is asked for, and the answer is 200.
+pub(crate) const NOTHING: Order = Order { ids: Vec::new(), callback_url: None };
 
 /// The order in `body`, or everything that is wrong with it.
 pub(crate) fn order(body: &Value) -> Result<Order, Vec<Problem>> {
@@ -70,7 +72,6 @@ fn ids(value: Option<&Value>, problems: &mut Vec<Problem>) -> Vec<String> {
     let flaw = match value {
         None => Flaw::Missing,
         Some(Value::Null) => Flaw::Null,
-        Some(Value::Array(items)) if items.is_empty() => Flaw::Empty,
         Some(Value::Array(items)) => {
             return items.iter().enumerate().filter_map(|(index, item)| id(index, item, problems)).collect();
         }

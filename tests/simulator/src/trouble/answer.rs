@@ -23,6 +23,8 @@ pub struct Answer {
     pub body: Option<AnswerBody>,
     /// Whether the export is accepted all the same. Means nothing for an archive.
     pub accepted: bool,
+    /// Whether a byte order mark stands before the body.
+    pub byte_order_mark: bool,
 }
 
 /// A `Retry-After` header in one of its two forms.
@@ -41,6 +43,10 @@ pub enum AnswerBody {
     Envelope,
     /// `{"message": …}`, the service before 2026; a gateway sends the same, such as `{"message": "Too Many Requests"}`.
     Bare,
+    /// `{"title": …, "description": …}`: Falcon's own errors.
+    Falcon,
+    /// The XML of an object store, with the id as its code.
+    Store,
     /// A proxy's page.
     Html,
     /// Nothing.
@@ -50,7 +56,7 @@ pub enum AnswerBody {
 impl Answer {
     /// The usual answer with this status.
     pub fn status(status: u16) -> Self {
-        Self { status, id: None, retry_after: None, body: None, accepted: false }
+        Self { status, id: None, retry_after: None, body: None, accepted: false, byte_order_mark: false }
     }
 
     /// With this id in its envelope.
@@ -91,9 +97,18 @@ impl Answer {
                 ("application/json", envelope::body(self.id_or_usual(), reason, &[]).to_string().into())
             }
             AnswerBody::Bare => ("application/json", json!({ "message": reason }).to_string().into()),
+            AnswerBody::Falcon => {
+                let description = "Could not parse JSON body - the simulator was told to say so";
+                (
+                    "application/json",
+                    json!({ "title": reason, "description": description }).to_string().into(),
+                )
+            }
+            AnswerBody::Store => ("application/xml", store_error(self.id_or_usual())),
             AnswerBody::Html => ("text/html", page(status, reason)),
             AnswerBody::Empty => ("", Bytes::new()),
         };
+        let body = if self.byte_order_mark { with_byte_order_mark(&body) } else { body };
         let mut response = Response::new(full(body));
         *response.status_mut() = status;
         if !content_type.is_empty() {
@@ -132,6 +147,16 @@ impl RetryAfter {
         };
         text.parse().ok()
     }
+}
+
+/// The same bytes behind a byte order mark.
+pub(crate) fn with_byte_order_mark(body: &[u8]) -> Bytes {
+    [b"\xef\xbb\xbf", body].concat().into()
+}
+
+/// The XML in which an object store says no.
+pub(crate) fn store_error(code: &str) -> Bytes {
+    format!("<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<Error><Code>{code}</Code></Error>\n").into()
 }
 
 /// What a proxy shows when the service behind it does not answer.

@@ -5,12 +5,17 @@ use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
-use super::{Answer, AnswerBody, ArchiveTrouble, CreateTrouble, EventTrouble, RetryAfter, Trouble};
+use crate::mint::hex;
+
+use super::{
+    Answer, AnswerBody, ArchiveTrouble, CreateTrouble, EventShape, EventTrouble, Gateway, NotYet, RetryAfter,
+    Trouble,
+};
 
 /// The text form, for people.
 pub const GRAMMAR: &str = "\
 A trouble is ENDPOINT:WHAT. Each befalls one request, in the order given; then all is well.
-TIME is a number with ms or s, such as 250ms or 2s, and is not scaled. BYTES counts bytes of the body.
+TIME is a number with ms or s, such as 250ms or 2s, and is not scaled. BYTES counts bytes of the body. HEX is bytes.
 
   create:WHAT  the next request for an export
     ok                      nothing: holds a place in the script
@@ -18,7 +23,8 @@ TIME is a number with ms or s, such as 250ms or 2s, and is not scaled. BYTES cou
         retry-after=SECONDS     a Retry-After header in seconds ...
         retry-after-date=SECS   ... or as the HTTP date so far from now
         id=WORD                 the id in the envelope, such as feature_not_in_plan
-        as=envelope|bare|html|empty  the shape of the body (default: as the dialect has it)
+        as=envelope|bare|falcon|store|html|empty  the shape of the body (default: as the dialect has it)
+        bom                     a byte order mark stands before the body
         accepted                the export is accepted all the same, and its event comes
     lost-before, reset-before  no answer, and the export is not accepted
     lost-after, reset-after    no answer, though the export was accepted
@@ -28,6 +34,8 @@ TIME is a number with ms or s, such as 250ms or 2s, and is not scaled. BYTES cou
     garbage                 the answer is not HTTP
     not-json                the answer is 200 without JSON
     no-export-id            the answer is 200 and JSON, without an export id
+    bom                     a byte order mark stands before the true answer
+    capital-id              the answer has the export's id in capitals
 
   event:WHAT   the event of the next export that is accepted
     ok
@@ -41,6 +49,16 @@ TIME is a number with ms or s, such as 250ms or 2s, and is not scaled. BYTES cou
     forged-first            after itself with a forged signature
     conflict-after          and then again with another archive address
     archive-url=TEXT        names this archive address
+    archive-name=TEXT       the archive address ends in &name=TEXT, spelled as it is
+    padded-archive-url      blanks and a line feed stand around the archive address
+    as=data|payload         its fields stand one level deeper, beside NEW_EXPORT
+    as=bom                  a byte order mark stands before its body
+    as=capital-id           it has the export's id in capitals
+    as=no-ids               it calls itself NEW_EXPORT and has no ids
+    signs-late              signed with the secret before the last rotation alone
+    clock-skew=SECONDS      signed by a clock that is so far ahead, or behind (-SECONDS)
+    gateway=adds-stage|drops-stage|doubles-slashes|adds-query|repeats-headers
+                            changed on its way by what stands before the receiver
 
   archive:WHAT the next request for an archive
     ok
@@ -55,7 +73,13 @@ TIME is a number with ms or s, such as 250ms or 2s, and is not scaled. BYTES cou
     ignore-range            200 and everything, whatever was asked for
     refuse-range            416, whatever was asked for
     error-page              HTML with status 200
-    redirect[=URL]          302, to the archive itself if no URL is given
+    redirect[=URL]          302, to the archive itself if no URL is given; {own} in a URL is its last segment and query
+    choices[=URL]           the same with 300
+    encoding=TEXT           the true answer with this Content-Encoding
+    not-yet=TIME[:AS]       as long as the export is younger, AS is answered instead: missing (404, the default), denied
+                            (403), accepted (202), or with 200: empty, page, xml
+    unasked-206             206 and everything
+    before=HEX, behind=HEX  these bytes stand before, or behind, the archive
     garbage                 the answer is not HTTP
 ";
 
@@ -109,6 +133,8 @@ impl fmt::Display for CreateTrouble {
             Self::Garbage => f.write_str("garbage"),
             Self::NotJson => f.write_str("not-json"),
             Self::NoExportId => f.write_str("no-export-id"),
+            Self::ByteOrderMark => f.write_str("bom"),
+            Self::CapitalId => f.write_str("capital-id"),
         }
     }
 }
@@ -130,6 +156,8 @@ impl FromStr for CreateTrouble {
             ("garbage", None) => Self::Garbage,
             ("not-json", None) => Self::NotJson,
             ("no-export-id", None) => Self::NoExportId,
+            ("bom", None) => Self::ByteOrderMark,
+            ("capital-id", None) => Self::CapitalId,
             _ => return Err(TroubleError::Unknown(format!("create:{text}"))),
         })
     }
@@ -149,6 +177,12 @@ impl fmt::Display for EventTrouble {
             Self::ForgedFirst => f.write_str("forged-first"),
             Self::ConflictAfter => f.write_str("conflict-after"),
             Self::ArchiveUrl(url) => write!(f, "archive-url={url}"),
+            Self::ArchiveName(name) => write!(f, "archive-name={name}"),
+            Self::PaddedArchiveUrl => f.write_str("padded-archive-url"),
+            Self::Shape(shape) => write!(f, "as={}", named(&SHAPES, *shape)),
+            Self::SignsLate => f.write_str("signs-late"),
+            Self::ClockSkew(seconds) => write!(f, "clock-skew={seconds}"),
+            Self::Gateway(gateway) => write!(f, "gateway={}", named(&GATEWAYS, *gateway)),
         }
     }
 }
@@ -169,6 +203,12 @@ impl FromStr for EventTrouble {
             ("forged-first", None) => Self::ForgedFirst,
             ("conflict-after", None) => Self::ConflictAfter,
             ("archive-url", Some(url)) => Self::ArchiveUrl(url.to_owned()),
+            ("archive-name", Some(name)) => Self::ArchiveName(name.to_owned()),
+            ("padded-archive-url", None) => Self::PaddedArchiveUrl,
+            ("as", Some(shape)) => Self::Shape(find("as", &SHAPES, shape)?),
+            ("signs-late", None) => Self::SignsLate,
+            ("clock-skew", Some(value)) => Self::ClockSkew(number("clock-skew", value)?),
+            ("gateway", Some(value)) => Self::Gateway(find("gateway", &GATEWAYS, value)?),
             _ => return Err(TroubleError::Unknown(format!("event:{text}"))),
         })
     }
@@ -191,8 +231,16 @@ impl fmt::Display for ArchiveTrouble {
             Self::IgnoreRange => f.write_str("ignore-range"),
             Self::RefuseRange => f.write_str("refuse-range"),
             Self::ErrorPage => f.write_str("error-page"),
-            Self::Redirect(url) if url.is_empty() => f.write_str("redirect"),
-            Self::Redirect(url) => write!(f, "redirect={url}"),
+            Self::Redirect { status, to } => {
+                f.write_str(if *status == 300 { "choices" } else { "redirect" })?;
+                if to.is_empty() { Ok(()) } else { write!(f, "={to}") }
+            }
+            Self::Encoding(label) => write!(f, "encoding={label}"),
+            Self::NotYet(time, NotYet::Missing) => write!(f, "not-yet={}", Time(*time)),
+            Self::NotYet(time, answer) => write!(f, "not-yet={}:{}", Time(*time), named(&NOT_YET, *answer)),
+            Self::Unasked206 => f.write_str("unasked-206"),
+            Self::Before(bytes) => write!(f, "before={}", hex(bytes)),
+            Self::Behind(bytes) => write!(f, "behind={}", hex(bytes)),
             Self::Garbage => f.write_str("garbage"),
         }
     }
@@ -218,7 +266,16 @@ impl FromStr for ArchiveTrouble {
             ("ignore-range", None) => Self::IgnoreRange,
             ("refuse-range", None) => Self::RefuseRange,
             ("error-page", None) => Self::ErrorPage,
-            ("redirect", url) => Self::Redirect(url.unwrap_or_default().to_owned()),
+            ("redirect", to) => redirect(302, to),
+            ("choices", to) => redirect(300, to),
+            ("encoding", Some(label)) => Self::Encoding(label.to_owned()),
+            ("not-yet", Some(value)) => {
+                let (until, answer) = value.split_once(':').unwrap_or((value, "missing"));
+                Self::NotYet(time("not-yet", until)?, find("not-yet", &NOT_YET, answer)?)
+            }
+            ("unasked-206", None) => Self::Unasked206,
+            ("before", Some(value)) => Self::Before(bytes("before", value)?),
+            ("behind", Some(value)) => Self::Behind(bytes("behind", value)?),
             ("garbage", None) => Self::Garbage,
             _ => return Err(TroubleError::Unknown(format!("archive:{text}"))),
         })
@@ -236,9 +293,10 @@ impl fmt::Display for Answer {
         if let Some(id) = &self.id {
             write!(f, ":id={id}")?;
         }
-        if let Some((name, _)) = BODIES.iter().find(|(_, body)| Some(*body) == self.body) {
-            write!(f, ":as={name}")?;
+        if let Some(body) = self.body {
+            write!(f, ":as={}", named(&BODIES, body))?;
         }
+        f.write_str(if self.byte_order_mark { ":bom" } else { "" })?;
         f.write_str(if self.accepted { ":accepted" } else { "" })
     }
 }
@@ -260,16 +318,34 @@ fn answer(text: &str) -> Result<Answer, TroubleError> {
                 answer.retry_after = Some(RetryAfter::Date(number("retry-after-date", value)?));
             }
             ("id", Some(id)) => answer.id = Some(id.to_owned()),
-            ("as", Some(value)) => {
-                let found = BODIES.iter().find(|(name, _)| *name == value);
-                let (_, body) = found.ok_or_else(|| TroubleError::Value("as", value.to_owned()))?;
-                answer.body = Some(*body);
-            }
+            ("as", Some(value)) => answer.body = Some(find("as", &BODIES, value)?),
+            ("bom", None) => answer.byte_order_mark = true,
             ("accepted", None) => answer.accepted = true,
             _ => return Err(TroubleError::Value("status", part.to_owned())),
         }
     }
     Ok(answer)
+}
+
+fn redirect(status: u16, to: Option<&str>) -> ArchiveTrouble {
+    ArchiveTrouble::Redirect { status, to: to.unwrap_or_default().to_owned() }
+}
+
+/// The word for a value.
+fn named<T: Copy + PartialEq>(words: &[(&'static str, T)], value: T) -> &'static str {
+    words.iter().find(|(_, known)| *known == value).map_or("", |(word, _)| word)
+}
+
+/// The value of a word.
+fn find<T: Copy>(name: &'static str, words: &[(&str, T)], text: &str) -> Result<T, TroubleError> {
+    let found = words.iter().find(|(word, _)| *word == text);
+    found.map(|(_, value)| *value).ok_or_else(|| TroubleError::Value(name, text.to_owned()))
+}
+
+fn bytes(name: &'static str, text: &str) -> Result<Vec<u8>, TroubleError> {
+    let byte = |at| text.get(at..at + 2).and_then(|pair| u8::from_str_radix(pair, 16).ok());
+    let bytes = (0..text.len()).step_by(2).map(byte).collect::<Option<_>>();
+    bytes.ok_or_else(|| TroubleError::Value(name, text.to_owned()))
 }
 
 fn split(text: &str) -> (&str, Option<&str>) {
@@ -301,11 +377,38 @@ impl fmt::Display for Time {
     }
 }
 
-const BODIES: [(&str, AnswerBody); 4] = [
+const BODIES: [(&str, AnswerBody); 6] = [
+    ("falcon", AnswerBody::Falcon),
+    ("store", AnswerBody::Store),
     ("envelope", AnswerBody::Envelope),
     ("bare", AnswerBody::Bare),
     ("html", AnswerBody::Html),
     ("empty", AnswerBody::Empty),
+];
+
+const SHAPES: [(&str, EventShape); 5] = [
+    ("data", EventShape::Data),
+    ("payload", EventShape::Payload),
+    ("bom", EventShape::ByteOrderMark),
+    ("capital-id", EventShape::CapitalId),
+    ("no-ids", EventShape::NoIds),
+];
+
+const GATEWAYS: [(&str, Gateway); 5] = [
+    ("adds-stage", Gateway::AddsStage),
+    ("drops-stage", Gateway::DropsStage),
+    ("doubles-slashes", Gateway::DoublesSlashes),
+    ("adds-query", Gateway::AddsQuery),
+    ("repeats-headers", Gateway::RepeatsHeaders),
+];
+
+const NOT_YET: [(&str, NotYet); 6] = [
+    ("missing", NotYet::Missing),
+    ("denied", NotYet::Denied),
+    ("accepted", NotYet::Accepted),
+    ("empty", NotYet::Empty),
+    ("page", NotYet::Page),
+    ("xml", NotYet::Xml),
 ];
 
 #[cfg(test)]
@@ -360,6 +463,30 @@ mod tests {
             "archive:ignore-range",
             "archive:refuse-range",
             "archive:error-page",
+            "archive:status=403:id=ExpiredToken:as=store",
+            "create:status=400:as=falcon:bom",
+            "create:bom",
+            "create:capital-id",
+            "event:archive-name=a b|é.zip#x",
+            "event:padded-archive-url",
+            "event:as=data",
+            "event:as=payload",
+            "event:as=bom",
+            "event:as=capital-id",
+            "event:as=no-ids",
+            "event:signs-late",
+            "event:clock-skew=-900",
+            "event:gateway=adds-stage",
+            "event:gateway=repeats-headers",
+            "archive:choices",
+            "archive:choices=./{own}",
+            "archive:encoding=",
+            "archive:encoding=aws-chunked",
+            "archive:not-yet=2s",
+            "archive:not-yet=1500ms:xml",
+            "archive:unasked-206",
+            "archive:before=efbbbf",
+            "archive:behind=0d0a00",
             "archive:redirect",
             "archive:redirect=http://10.0.0.1/x?y=z",
             "archive:garbage",

@@ -9,8 +9,8 @@ mod script;
 
 use std::time::Duration;
 
-pub(crate) use answer::page;
 pub use answer::{Answer, AnswerBody, RetryAfter};
+pub(crate) use answer::{page, store_error, with_byte_order_mark};
 pub use grammar::{GRAMMAR, TroubleError};
 pub(crate) use script::Script;
 
@@ -56,6 +56,10 @@ pub enum CreateTrouble {
     NotJson,
     /// A 200 whose JSON names no export.
     NoExportId,
+    /// The true answer with a byte order mark before it.
+    ByteOrderMark,
+    /// The true answer with the export's id in capitals.
+    CapitalId,
 }
 
 /// What can go wrong with the event of an export.
@@ -83,6 +87,65 @@ pub enum EventTrouble {
     ConflictAfter,
     /// It names this archive address instead of the true one.
     ArchiveUrl(String),
+    /// The archive address ends in `&name=` and this text, spelled as it is.
+    ArchiveName(String),
+    /// Blanks and a line feed stand around the archive address.
+    PaddedArchiveUrl,
+    /// Its body has another shape.
+    Shape(EventShape),
+    /// It is signed with the secret before the last rotation, and with no other.
+    SignsLate,
+    /// The clock of the signing side is off by so many seconds.
+    ClockSkew(i64),
+    /// What stands between the service and the receiver changes the request.
+    Gateway(Gateway),
+}
+
+/// The shapes of an event's body besides the documented one.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum EventShape {
+    /// The four fields stand in `data`, beside an `event_type`.
+    Data,
+    /// The four fields stand in `payload`, beside an `event_type`.
+    Payload,
+    /// A byte order mark stands before the body.
+    ByteOrderMark,
+    /// The export's id is in capitals.
+    CapitalId,
+    /// An `event_type` of `NEW_EXPORT`, and no ids.
+    NoIds,
+}
+
+/// What a gateway makes of a delivery.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Gateway {
+    /// It puts a stage before the path: `/prod/…`.
+    AddsStage,
+    /// It takes the first segment of the path off.
+    DropsStage,
+    /// It doubles the slashes of the path.
+    DoublesSlashes,
+    /// It adds a query.
+    AddsQuery,
+    /// It repeats the header fields of the delivery.
+    RepeatsHeaders,
+}
+
+/// How a store says that an archive is not there yet.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum NotYet {
+    /// 404 `NoSuchKey`.
+    Missing,
+    /// 403 `AccessDenied`.
+    Denied,
+    /// 202 without a body.
+    Accepted,
+    /// 200 without a body.
+    Empty,
+    /// 200 with an error page.
+    Page,
+    /// 200 with the store's error.
+    Xml,
 }
 
 /// What can go wrong with a download.
@@ -120,8 +183,23 @@ pub enum ArchiveTrouble {
     RefuseRange,
     /// A page in HTML with status 200.
     ErrorPage,
-    /// 302 to this address; empty means the archive's own.
-    Redirect(String),
+    /// To this address; empty means the archive's own, and `{own}` stands for its last segment and its query.
+    Redirect {
+        /// 302 as a rule.
+        status: u16,
+        /// The address.
+        to: String,
+    },
+    /// The true answer with this `Content-Encoding`, which says nothing about the bytes.
+    Encoding(String),
+    /// Until the export is this old, the store answers as if there were no archive. Holds for every request until then.
+    NotYet(Duration, NotYet),
+    /// 206 with all of the archive, though no range was asked for.
+    Unasked206,
+    /// These bytes stand before the archive.
+    Before(Vec<u8>),
+    /// These bytes stand behind the archive.
+    Behind(Vec<u8>),
     /// Bytes that are not HTTP.
     Garbage,
 }

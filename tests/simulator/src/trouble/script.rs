@@ -32,4 +32,9 @@ impl Script {
     pub(crate) fn next_archive(&mut self) -> ArchiveTrouble {
         self.archive.pop_front().unwrap_or(ArchiveTrouble::Nothing)
     }
+
+    /// Puts back a trouble that befalls more than one request.
+    pub(crate) fn archive_again(&mut self, trouble: ArchiveTrouble) {
+        self.archive.push_front(trouble);
+    }
 }

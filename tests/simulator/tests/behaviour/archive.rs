@@ -190,3 +190,49 @@ fn a_large_archive_is_served_without_being_kept() {
     assert!(end.status == 206 && end.body.starts_with(b"PK\x05\x06"));
     assert_eq!(end.header("content-range").unwrap(), format!("bytes {}-{}/{size}", size - 22, size - 1));
 }
+
+#[test]
+fn a_store_can_be_late_in_every_way_a_store_is() {
+    for (answer, status, begins) in [
+        ("", 404, "<?xml"),
+        (":denied", 403, "<?xml"),
+        (":accepted", 202, ""),
+        (":empty", 200, ""),
+        (":page", 200, "<html>"),
+        (":xml", 200, "<?xml"),
+    ] {
+        let (_simulator, url) = given(b"0123456789", &[&format!("archive:not-yet=600s{answer}")]);
+        for _ in 0..2 {
+            let early = download(&url, &[]);
+            assert_eq!((early.status, early.text().starts_with(begins)), (status, true), "{answer}");
+        }
+    }
+    let (_simulator, url) = given(b"0123456789", &["archive:not-yet=0s"]);
+    assert_eq!(download(&url, &[]).text(), "0123456789");
+}
+
+#[test]
+fn what_stands_around_an_archive_is_part_of_its_length() {
+    let troubles = [
+        "archive:before=efbbbf",
+        "archive:behind=0d0a",
+        "archive:unasked-206",
+        "archive:encoding=aws-chunked",
+    ];
+    let (_simulator, url) = given(b"0123456789", &troubles);
+    assert_eq!(download(&url, &[]).body, b"\xef\xbb\xbf0123456789");
+    assert_eq!(download(&url, &[]).body, b"0123456789\r\n");
+    let unasked = download(&url, &[]);
+    assert_eq!((unasked.status, unasked.header("content-range")), (206, Some("bytes 0-9/10")));
+    let encoded = download(&url, &[]);
+    assert_eq!((encoded.header("content-encoding"), encoded.text()), (Some("aws-chunked"), "0123456789"));
+}
+
+#[test]
+fn a_name_at_the_end_of_the_query_opens_the_archive_as_well() {
+    let (_simulator, url) = troubled(&["archive:choices=./{own}"]);
+    let choices = download(&url, &[]);
+    let own = url.rsplit_once('/').unwrap().1;
+    assert_eq!((choices.status, choices.header("location")), (300, Some(&*format!("./{own}"))));
+    assert_eq!(download(&format!("{url}&name=a%20b.zip"), &[]).status, 200);
+}

@@ -4,7 +4,7 @@ use std::io::{ErrorKind, Read, Write};
 use std::time::{Duration, Instant};
 
 use crate::common::{ID, PATIENCE, Receiver, ask, ask_with, connect, quick, send, start, start_with};
-use abyssale_simulator::{Config, Dialect, UnknownBanners};
+use abyssale_simulator::{Config, DEFAULT_API_KEY, Dialect, UnknownBanners};
 use serde_json::json;
 
 const NOWHERE: &str = "http://127.0.0.1:9/nobody";
@@ -89,8 +89,52 @@ fn current_refusals_are_a_flat_list_with_paths() {
     assert_eq!(errors[1]["path"], "callback_url");
     assert_eq!(ask_with(&simulator, "{").json()["id"], "invalid_json");
     assert_eq!(ask_with(&simulator, "[]").status, 400);
-    let empty = ask_with(&simulator, r#"{"ids": []}"#).json();
-    assert_eq!(empty["errors"][0]["code"], "out_of_range");
+}
+
+#[test]
+fn the_id_of_a_refusal_is_the_code_that_all_problems_share() {
+    let simulator = start(&[]);
+    let refusal = |body: &str| ask_with(&simulator, body).json();
+    let one = refusal(r#"{"ids": [5]}"#);
+    assert_eq!((&one["id"], &one["message"]), (&json!("wrong_type"), &json!("ids[0]: Expected a string.")));
+    let same = refusal(r#"{"ids": [5, 6]}"#);
+    assert_eq!((&same["id"], &same["message"]), (&json!("wrong_type"), &json!("The body is not valid.")));
+    assert_eq!(refusal(r#"{"ids": [5], "callback_url": "no"}"#)["id"], "invalid_payload");
+}
+
+#[test]
+fn a_request_that_asks_for_nothing_is_accepted() {
+    for config in [quick(), legacy()] {
+        let simulator = start_with(config);
+        for body in ["", r#"{"ids": []}"#] {
+            let answer = ask_with(&simulator, body);
+            assert_eq!(answer.status, 200, "{body}");
+            assert!(answer.json()["export_id"].is_string(), "{body}");
+        }
+    }
+}
+
+#[test]
+fn a_body_of_another_type_is_named_in_both_dialects() {
+    for (config, field) in [(quick(), "id"), (legacy(), "title")] {
+        let simulator = start_with(config);
+        let headers = [("x-api-key", DEFAULT_API_KEY), ("content-type", "text/plain")];
+        let answer = send(simulator.base_url(), "POST", "/async/banners/export", &headers, "{}");
+        assert_eq!(answer.status, 415);
+        let expected = if field == "id" { "unsupported_media_type" } else { "415 Unsupported Media Type" };
+        assert_eq!(answer.json()[field], expected);
+    }
+}
+
+#[test]
+fn an_answer_can_begin_with_a_byte_order_mark_and_have_its_id_in_capitals() {
+    let simulator = start(&["create:bom", "create:capital-id", "create:status=400:as=falcon:bom"]);
+    let marked = ask(&simulator, &[ID], NOWHERE);
+    assert!(marked.text().starts_with("\u{feff}{"), "{}", marked.text());
+    let id = ask(&simulator, &[ID], NOWHERE).json()["export_id"].clone();
+    assert_eq!(id, simulator.exports()[1].export_id.to_uppercase());
+    let falcon = ask(&simulator, &[ID], NOWHERE);
+    assert!(falcon.text().starts_with("\u{feff}{\"description\":\"Could not parse"), "{}", falcon.text());
 }
 
 #[test]

@@ -165,3 +165,30 @@ fn an_export_without_a_callback_is_accepted_and_never_heard_of_again() {
     assert!(matches!(answer.json()["export_id"], Value::String(_)));
     assert!(simulator.wait_for_deliveries(1, Duration::from_millis(50)).is_none());
 }
+
+#[test]
+fn an_event_comes_in_every_shape_and_through_every_gateway() {
+    for (trouble, begins, target) in [
+        ("as=data", r#"{"event_type": "NEW_EXPORT", "data": {"export_id""#, "/abyssale?token=1"),
+        ("as=payload", r#"{"event_type": "NEW_EXPORT", "payload": {"export_id""#, "/abyssale?token=1"),
+        ("as=bom", "\u{feff}{\"export_id\"", "/abyssale?token=1"),
+        ("as=no-ids", r#"{"event_type": "NEW_EXPORT", "status""#, "/abyssale?token=1"),
+        ("gateway=adds-stage", r#"{"export_id""#, "/prod/abyssale?token=1"),
+        ("gateway=drops-stage", r#"{"export_id""#, "/"),
+        ("gateway=doubles-slashes", r#"{"export_id""#, "//abyssale?token=1"),
+        ("gateway=adds-query", r#"{"export_id""#, "/abyssale?token=1&source=gateway"),
+    ] {
+        let (simulator, receiver) = (start(&[&format!("event:{trouble}")]), Receiver::answering(&[]));
+        ask(&simulator, &[ID], &receiver.url);
+        let delivery = receiver.next();
+        assert!(delivery.text().starts_with(begins), "{trouble}: {}", delivery.text());
+        assert_eq!(delivery.head.split(' ').nth(1), Some(target), "{trouble}");
+    }
+}
+
+#[test]
+fn a_gateway_can_repeat_the_header_fields() {
+    let (simulator, receiver) = (start(&["event:gateway=repeats-headers"]), Receiver::answering(&[]));
+    ask(&simulator, &[ID], &receiver.url);
+    assert_eq!(receiver.next().head.matches("x-abyssale-delivery-id: ").count(), 2);
+}

@@ -55,6 +55,41 @@ fn a_rotation_signs_twice_until_it_is_revoked() {
 }
 
 #[test]
+fn a_rotation_without_a_secret_makes_one_and_replaces_it_at_once() {
+    let simulator = simulator();
+    let rotated = call(&simulator, "POST", "/signing-secret/rotate");
+    assert_eq!(rotated.status, 200);
+    assert!(rotated.json()["rotated_at_ts"].is_u64());
+    assert_eq!(call(&simulator, "POST", "/signing-secret/rotate").status, 409);
+}
+
+#[test]
+fn a_signing_side_that_is_late_signs_with_the_secret_before_the_rotation() {
+    let (simulator, receiver) = (simulator(), Receiver::answering(&[]));
+    let state = call(&simulator, "GET", "/signing-secret").json();
+    let old = state["secret"].as_str().unwrap();
+    call(&simulator, "POST", "/signing-secret/rotate");
+    call(&simulator, "POST", "/signing-secret/revoke");
+    simulator.add_trouble("event:signs-late".parse().unwrap());
+    ask(&simulator, &[ID], &receiver.url);
+    let delivery = receiver.next();
+    assert!(signed_by(&delivery, old));
+    assert_eq!(delivery.header("x-abyssale-signature").unwrap().matches("v1=").count(), 1);
+}
+
+/// Whether a delivery is signed by this secret, and by no other.
+fn signed_by(delivery: &Answer, secret: &str) -> bool {
+    use hmac::{Hmac, KeyInit, Mac};
+    let header = delivery.header("x-abyssale-signature").unwrap();
+    let (t, v1) = header.strip_prefix("t=").unwrap().split_once(",v1=").unwrap();
+    let mac = Hmac::<sha2::Sha256>::new_from_slice(secret.as_bytes()).unwrap();
+    let mac =
+        mac.chain_update(format!("v1:webhook:{t}.")).chain_update(&delivery.body).finalize().into_bytes();
+    let byte = |pair: &[u8]| u8::from_str_radix(std::str::from_utf8(pair).unwrap(), 16).unwrap();
+    v1.as_bytes().chunks(2).map(byte).eq(mac.iter().copied())
+}
+
+#[test]
 fn the_secret_is_behind_the_key() {
     let simulator = simulator();
     assert_eq!(send(simulator.base_url(), "GET", "/signing-secret", &[], "").status, 401);
