@@ -175,6 +175,12 @@ async fn converse<S: AsyncRead + AsyncWrite + Unpin>(
     let counters = server.receiver.deliveries().counters();
     let mut stream = Watched { stream, activity: Arc::clone(activity) };
     let service = service_fn(async |request: Request<Incoming>| {
+        if settings.is_health_check(request.method().as_str(), request.uri().path()) {
+            activity.answered();
+            let is_stopping = server.stopping.has_changed().is_err();
+            let reply = if is_stopping { Reply::Unavailable } else { Reply::Acknowledged };
+            return Ok(answer(&reply));
+        }
         let deadline = later(activity.since(), settings.delivery_timeout).into();
         // Servers read chunks in more than one way, so nothing may follow them.
         let is_chunked = request.headers().contains_key(header::TRANSFER_ENCODING);
@@ -330,5 +336,19 @@ mod tests {
             stream.read_to_string(&mut answer).unwrap();
             assert!(answer.starts_with("HTTP/1.1 200 "), "{answer:?}");
         }
+    }
+
+    #[test]
+    fn a_health_check_during_the_shutdown_is_answered_503() {
+        let socket = net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let mut probe = net::TcpStream::connect(socket.local_addr().unwrap()).unwrap();
+        probe.write_all(b"GET /healthz HTTP/1.1\r\nHost: h\r\n\r\n").unwrap();
+        let endpoint = CallbackEndpoint::new(Verifier::new([]).accept_unsigned());
+        let receiver = Receiver::new(endpoint, |_, _| Reply::Acknowledged);
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async { receiver.listen_on(socket).unwrap().shutdown().await });
+        let mut answer = String::new();
+        probe.read_to_string(&mut answer).unwrap();
+        assert!(answer.starts_with("HTTP/1.1 503 "), "{answer:?}");
     }
 }

@@ -15,7 +15,7 @@ use abyssale_host::{
     ListenerSettings,
     connections::{Activity, Phase, later},
 };
-use http::{Method, Request, Version, header};
+use http::{Request, Version, header};
 use ureq_proto::{
     Error as ProtocolError,
     server::{RecvRequestResult, Reply as Exchange, state},
@@ -94,6 +94,11 @@ impl Conversation<'_> {
     fn receive(&mut self) -> Result<(Reply, bool), End> {
         let (request, exchange) = self.read_head()?;
         let deadline = later(self.activity.since(), self.settings.delivery_timeout);
+        if self.settings.is_health_check(request.method().as_str(), request.uri().path()) {
+            let is_stopping = self.closing.load(Ordering::SeqCst);
+            let reply = if is_stopping { Reply::Unavailable } else { Reply::Acknowledged };
+            return Ok((reply, keeps_alive(&request)));
+        }
         let target = request.uri().path_and_query().map_or("/", |target| target.as_str());
         let deliveries = self.receiver.deliveries();
         let admitted =
@@ -245,10 +250,7 @@ fn keeps_alive(request: &Request<()>) -> bool {
     };
     let by_default = request.version() != Version::HTTP_10;
     // Servers read chunks in more than one way, so nothing may follow them.
-    !headers.contains_key(header::TRANSFER_ENCODING)
-        && request.method() == Method::POST
-        && !says("close")
-        && (by_default || says("keep-alive"))
+    !headers.contains_key(header::TRANSFER_ENCODING) && !says("close") && (by_default || says("keep-alive"))
 }
 
 /// How much is read at a time.
@@ -260,3 +262,38 @@ const WRITE: Duration = Duration::from_secs(5);
 /// How long, and how much of, what is still being sent is read and discarded.
 const LINGER: Duration = Duration::from_secs(1);
 const LINGER_BYTES: usize = 16 << 20;
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        io::{Read as _, Write as _},
+        net::TcpListener,
+    };
+
+    use abyssale_core::webhook::{CallbackEndpoint, Verifier};
+    use abyssale_host::connections::Connections;
+
+    use super::*;
+
+    #[test]
+    fn a_health_check_during_the_shutdown_is_answered_503() {
+        let receiver = Receiver::new(CallbackEndpoint::new(Verifier::new([])), |_, _| Reply::Acknowledged);
+        let settings = Arc::new(ListenerSettings::default());
+        let connections = Connections::new(&settings, Arc::default());
+        let socket = TcpListener::bind("127.0.0.1:0").unwrap();
+        let ask = |closing: bool| {
+            let mut probe = TcpStream::connect(socket.local_addr().unwrap()).unwrap();
+            probe.write_all(b"GET /healthz HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n").unwrap();
+            probe.shutdown(std::net::Shutdown::Write).unwrap();
+            let (stream, from) = socket.accept().unwrap();
+            let connection = connections.open(from.ip(), |_| {});
+            let closing = AtomicBool::new(closing);
+            serve(Arc::new(stream), &receiver, &settings, connection.activity(), &closing).unwrap();
+            let mut answer = String::new();
+            probe.read_to_string(&mut answer).unwrap();
+            answer
+        };
+        assert!(ask(false).starts_with("HTTP/1.1 200 "));
+        assert!(ask(true).starts_with("HTTP/1.1 503 "));
+    }
+}

@@ -34,6 +34,10 @@ pub struct ListenerSettings {
     pub idle_timeout: Duration,
     /// How long the deliveries that have begun may take once the listener shuts down. Default: 30 s.
     pub shutdown_timeout: Duration,
+    /// The path of the health check, or `None` for no health check. Default: `/healthz`.
+    ///
+    /// `GET` and `HEAD` are answered 200 there while deliveries are accepted, and 503 while the listener shuts down.
+    pub health_path: Option<String>,
     /// TLS, with the certificates of a [`ServerConfig`]; plain HTTP without. A [`rustls::server::ResolvesServerCert`] in
     /// it renews a certificate without a restart.
     pub tls: Option<Arc<ServerConfig>>,
@@ -48,8 +52,16 @@ impl Default for ListenerSettings {
             delivery_timeout: DELIVERY_TIMEOUT,
             idle_timeout: Duration::from_secs(75),
             shutdown_timeout: Duration::from_secs(30),
+            health_path: Some("/healthz".into()),
             tls: None,
         }
+    }
+}
+
+impl ListenerSettings {
+    /// Whether a request asks for the health of the listener.
+    pub fn is_health_check(&self, method: &str, path: &str) -> bool {
+        matches!(method, "GET" | "HEAD") && self.health_path.as_deref() == Some(path)
     }
 }
 

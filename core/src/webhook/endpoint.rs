@@ -4,6 +4,7 @@
 //! the socket asks it about a request, and answers with a [`Reply`].
 
 use alloc::{borrow::ToOwned, string::String};
+use core::iter;
 
 use thiserror::Error;
 
@@ -23,15 +24,18 @@ pub struct CallbackEndpoint {
 }
 
 impl CallbackEndpoint {
-    /// An endpoint that expects the [token](Token) as the last segment of any path.
+    /// An endpoint that expects a [token](Token) as a segment of any path.
     pub fn new(verifier: Verifier) -> Self {
         Self { path: None, token: Some(TokenPlacement::PathSegment), verifier, max_body: DEFAULT_DELIVERY }
     }
 
-    /// Answers 404 unless the path, without the token, is this one. A slash at its end makes no difference.
+    /// Sets the path of callback URLs that hold no token: another path is answered 404. Slashes, percent-encoding, and
+    /// leading segments that a gateway adds or removes make no difference.
+    ///
+    /// Where the URLs hold a token, the token decides, and the path is not looked at.
     #[must_use]
     pub fn path(mut self, path: &str) -> Self {
-        self.path = Some(path.trim_end_matches('/').to_owned());
+        self.path = Some(path.to_owned());
         self
     }
 
@@ -111,26 +115,65 @@ impl CallbackEndpoint {
         self.read(now, &self.admit(method, target, headers)?, headers, body)
     }
 
-    /// The token of a path that is ours, where one must be.
+    /// Returns the token of the request's target, or `None` if the callback URLs hold none.
+    ///
+    /// A gateway may add a stage to the path, remove one, or append a query. So the last segment that has the form of a
+    /// token is taken, wherever it is: its 128 random bits prove more than the rest of the path.
     fn find_token(&self, target: &str) -> Result<Option<Token>, Reply> {
-        let parse = |text: &str| text.parse().map(Some).map_err(|_| Reply::NotFound);
+        // In the absolute form of a target, the host is a segment like any other.
         let (path, query) = target.split_once('?').unwrap_or((target, ""));
-        let path = path.trim_end_matches('/');
-        let (path, token) = match &self.token {
-            None => (path, None),
-            Some(TokenPlacement::PathSegment) => {
-                let (path, segment) = path.rsplit_once('/').ok_or(Reply::NotFound)?;
-                (path, parse(segment)?)
-            }
+        let found = match &self.token {
+            None => return if self.is_our_path(path) { Ok(None) } else { Err(Reply::NotFound) },
+            Some(TokenPlacement::PathSegment) => path.rsplit('/').find_map(|segment| segment.parse().ok()),
             Some(TokenPlacement::QueryParameter(name)) => {
-                let mut values =
-                    query.split('&').filter_map(|pair| pair.strip_prefix(name.as_str())?.strip_prefix('='));
-                (path, parse(values.next().ok_or(Reply::NotFound)?)?)
+                let pairs = query.split('&').filter_map(|pair| pair.split_once('='));
+                let mut values = pairs.filter(|(key, _)| same_path(key, name)).map(|(_, value)| value);
+                values.find_map(|value| value.parse().ok())
             }
         };
-        let ours = self.path.as_ref().is_none_or(|expected| expected == path.trim_end_matches('/'));
-        if ours { Ok(token) } else { Err(Reply::NotFound) }
+        found.map(Some).ok_or(Reply::NotFound)
     }
+
+    /// Whether a path without a token is the callback URL's, with or without leading segments that a gateway adds or
+    /// removes.
+    fn is_our_path(&self, path: &str) -> bool {
+        let Some(ours) = &self.path else { return true };
+        let mut theirs = segments(path).rev();
+        let mut ours = segments(ours).rev();
+        let mut both = 0;
+        loop {
+            match (ours.next(), theirs.next()) {
+                (Some(one), Some(other)) if same_path(one, other) => both += 1,
+                (Some(_), Some(_)) => return false,
+                (None, None) => return true,
+                _ => return both > 0,
+            }
+        }
+    }
+}
+
+fn segments(path: &str) -> impl DoubleEndedIterator<Item = &str> {
+    path.split('/').filter(|segment| !segment.is_empty())
+}
+
+/// Compares two pieces of a path, in which a proxy may have encoded or decoded any byte.
+fn same_path(one: &str, other: &str) -> bool {
+    decoded(one).eq(decoded(other))
+}
+
+/// Decodes `%2D` and the like. A percent sign that encodes nothing is itself.
+fn decoded(text: &str) -> impl Iterator<Item = u8> {
+    let bytes = text.as_bytes();
+    let mut at = 0;
+    iter::from_fn(move || {
+        let byte = *bytes.get(at)?;
+        let encoded = bytes
+            .get(at + 1..at + 3)
+            .filter(|_| byte == b'%')
+            .and_then(|digits| u8::from_str_radix(str::from_utf8(digits).ok()?, 16).ok());
+        at += if encoded.is_some() { 3 } else { 1 };
+        Some(encoded.unwrap_or(byte))
+    })
 }
 
 /// The head of a request whose body is worth reading.
@@ -261,26 +304,56 @@ mod tests {
     fn the_token_is_found_where_it_was_placed() {
         let token = TOKEN.parse().ok();
         assert_eq!(receive(&endpoint(), "POST", &format!("/abyssale/{TOKEN}")).unwrap().token, token);
-        assert_eq!(receive(&endpoint(), "POST", &format!("/abyssale/{TOKEN}/?a=b")).unwrap().token, token);
-        let query = endpoint().token(Some(TokenPlacement::QueryParameter("t".into())));
-        assert_eq!(receive(&query, "POST", &format!("/abyssale?a=b&t={TOKEN}")).unwrap().token, token);
+        let query = endpoint().token(Some(TokenPlacement::QueryParameter("t-1".into())));
+        for target in ["/abyssale?a=b&t-1=TOKEN", "/prod/?t%2D1=TOKEN&b", "/?t-1=&t-1=TOKEN"] {
+            let target = target.replace("TOKEN", TOKEN);
+            assert_eq!(receive(&query, "POST", &target).unwrap().token, token, "{target}");
+        }
+        assert_eq!(receive(&query, "POST", &format!("/abyssale?other={TOKEN}")), Err(404));
         assert_eq!(receive(&endpoint().token(None), "POST", "/abyssale").unwrap().token, None);
-        let mounted = CallbackEndpoint::new(Verifier::new([]).accept_unsigned());
-        assert_eq!(receive(&mounted, "POST", &format!("/{TOKEN}")).unwrap().token, token);
+    }
+
+    #[test]
+    fn a_gateway_may_change_the_path_around_the_token() {
+        let other = "f".repeat(32);
+        for target in [
+            "/TOKEN",
+            "/prod/abyssale/TOKEN",
+            "/abyssale/TOKEN/",
+            "/abyssale/TOKEN/?a=b",
+            "//abyssale//TOKEN",
+            "/other/TOKEN/deliver",
+            "http://hooks.example.com/abyssale/TOKEN",
+            &format!("/{other}/TOKEN/x"),
+        ] {
+            let target = target.replace("TOKEN", TOKEN);
+            assert_eq!(receive(&endpoint(), "POST", &target).unwrap().token, TOKEN.parse().ok(), "{target}");
+        }
+    }
+
+    #[test]
+    fn a_gateway_may_change_a_path_without_a_token() {
+        let endpoint = endpoint().token(None).path("/stage/my-hooks/");
+        for target in [
+            "/stage/my-hooks",
+            "/my-hooks",
+            "/prod/stage/my-hooks/",
+            "//stage//my-hooks?x=/y",
+            "/stage/my%2Dhooks",
+            "/stage/my%2dhooks/",
+        ] {
+            assert!(receive(&endpoint, "POST", target).is_ok(), "{target}");
+        }
+        for target in
+            ["", "/", "/stage", "/stage/other", "/stage/my-hooks/x", "/stage/My-hooks", "/stage/my%hooks"]
+        {
+            assert_eq!(receive(&endpoint, "POST", target), Err(404), "{target}");
+        }
     }
 
     #[test]
     fn a_wrong_address_is_not_found_before_anything_else() {
-        for target in [
-            "/",
-            "",
-            "/abyssale",
-            "/abyssale/",
-            "/abyssale/x",
-            &format!("/other/{TOKEN}"),
-            &format!("/abyssale/a/{TOKEN}"),
-            &format!("/abyssale?t={TOKEN}"),
-        ] {
+        for target in ["/", "", "/abyssale", "/abyssale/", "/abyssale/x", &format!("/abyssale?t={TOKEN}")] {
             assert_eq!(receive(&endpoint(), "GET", target), Err(404), "{target}");
         }
         assert_eq!(receive(&endpoint(), "GET", &format!("/abyssale/{TOKEN}")), Err(405));

@@ -168,7 +168,7 @@ pub enum Refusal {
     /// service, or a proxy has removed the headers.
     #[error("the request carries neither a signature nor a delivery id")]
     Missing,
-    /// The signature is not of the form `t=<digits>,v1=<hex>[,v1=<hex>]`, or the header is there several times.
+    /// The signature is not of the form `t=<digits>,v1=<hex>[,v1=<hex>]`, or the header has several values.
     #[error("the delivery's signature is malformed")]
     Malformed,
     /// The signature was made too long ago, or in the future.
