@@ -8,8 +8,8 @@ mod bodies;
 use std::sync::Arc;
 
 use abyssale_core::{
-    ApiError, ApiKey, Config, Disposition, Endpoint, Exports, Input, Order, Output, Timestamp, Token,
-    TokenPlacement, exports::Limits, http::Response, validation,
+    ApiError, ApiKey, Config, Disposition, Endpoint, Exports, Input, Limits, Order, Output, Timestamp, Token,
+    TokenPlacement, http::Response, validation,
 };
 use allocation_counter::AllocationInfo;
 use bodies::{Body, DOCUMENTED};

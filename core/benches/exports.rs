@@ -11,9 +11,8 @@ use std::{
 };
 
 use abyssale_core::{
-    ApiKey, CallId, Config, Disposition, Endpoint, Export, Exports, Input, JobId, Order, Output, Timestamp,
-    Token, TokenPlacement,
-    exports::Limits,
+    ApiKey, CallId, Config, Disposition, Endpoint, Export, Exports, Input, JobId, Limits, Order, Output,
+    Timestamp, Token, TokenPlacement,
     http::Response,
     webhook::{CallbackEndpoint, Delivery, Verifier},
 };

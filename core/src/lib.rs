@@ -3,7 +3,7 @@
 //!
 //! | to | use |
 //! |---|---|
-//! | carry out one export on any runtime | [`Export`], as below; its states and rules are in [`export`] |
+//! | carry out one export on any runtime | [`Export`], as below |
 //! | carry out many behind one callback address | [`Exports`] |
 //! | ask for an export, and no more | [`Endpoint::create_export`], [`ExportAccepted::parse`] |
 //! | check and read a delivery | [`webhook::CallbackEndpoint`], or [`webhook::Verifier`] alone |
@@ -23,8 +23,8 @@ pub mod archive;
 mod decimal;
 pub mod download;
 mod error;
-pub mod export;
-pub mod exports;
+mod export;
+mod exports;
 mod hex;
 pub mod http;
 #[cfg(feature = "http1")]
@@ -34,7 +34,7 @@ mod order;
 mod redact;
 mod request;
 mod response;
-pub mod retry;
+mod retry;
 mod secret;
 mod store;
 mod time;
@@ -42,15 +42,15 @@ mod token;
 pub mod validation;
 pub mod webhook;
 
-// The public interface: what most users need stands at the top, the rest in its module.
+// The public interface. The types of the machine, the requests and the answers are here; each of the public modules has its
+// own. No type has two paths.
 pub use self::{
-    archive::ArchivePolicy,
     error::{ApiError, ErrorId, RawBody},
     export::{
-        CallId, Config, Disposition, Export, Failure, Finished, Input, Notice, Output, RestoreError, Sent,
-        Snapshot, UnknownOutcome,
+        CallError, CallId, Config, Disposition, Export, Failure, Finished, Input, Notice, Output,
+        RestoreError, RetryReason, Sent, Snapshot, UnknownCause, UnknownOutcome,
     },
-    exports::{Exports, JobId},
+    exports::{AtCapacity, Change, Changes, Exports, JobId, Limits},
     id::{BannerId, DeliveryId, ExportId, InvalidBannerId, InvalidBannerIdReason, InvalidExportId},
     order::{Goal, InvalidOrder, Order},
     request::{Endpoint, InvalidEndpoint},
@@ -58,6 +58,7 @@ pub use self::{
         ExportAccepted, MAX_ANSWER, RateLimit, ResponseError, RetryAfter, SigningSecretState,
         UnexpectedAnswer,
     },
+    retry::RetryPolicy,
     secret::{ApiKey, InvalidSecret, SigningSecret},
     store::{Store, StoreError, Write},
     time::Timestamp,

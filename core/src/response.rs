@@ -123,11 +123,6 @@ impl UnexpectedAnswer {
     pub fn status(&self) -> u16 {
         self.status
     }
-
-    /// The beginning of the body, at most 200 characters, with nothing unprintable in it.
-    pub fn body_excerpt(&self) -> &str {
-        &self.body
-    }
 }
 
 /// The request budget, as the headers of 200 and 429 answers tell it.
@@ -144,7 +139,7 @@ pub struct RateLimit {
 
 impl RateLimit {
     /// Reads the three headers; `None` if none of them holds a number.
-    pub fn from_headers(headers: &dyn Headers) -> Option<Self> {
+    pub(crate) fn from_headers(headers: &dyn Headers) -> Option<Self> {
         let number = |name| headers.first(name).and_then(saturating_decimal);
         let limit = Self {
             limit: number("x-ratelimit-limit"),
@@ -167,7 +162,7 @@ pub enum RetryAfter {
 
 impl RetryAfter {
     /// Reads `Retry-After`: whole seconds or an HTTP date; `None` if it is absent or neither.
-    pub fn from_headers(headers: &dyn Headers) -> Option<Self> {
+    pub(crate) fn from_headers(headers: &dyn Headers) -> Option<Self> {
         let value = headers.first("retry-after")?.trim_ascii();
         match saturating_decimal(value) {
             Some(secs) => Some(Self::Delay(Duration::from_secs(secs))),

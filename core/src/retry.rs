@@ -32,7 +32,7 @@ impl RetryPolicy {
     /// What to do after an attempt that came to `outcome`, with `tries` behind it.
     ///
     /// `jitter` is any random number; the same one gives the same verdict.
-    pub fn verdict(
+    pub(crate) fn verdict(
         &self,
         now: Timestamp,
         method: Method,
@@ -79,7 +79,7 @@ impl RetryPolicy {
 
 /// What an attempt came to, when it did not come to what was asked for.
 #[derive(Clone, Copy, Debug)]
-pub enum AttemptFailure<'a> {
+pub(crate) enum AttemptFailure<'a> {
     /// Not a byte of the request can have reached the service.
     NotSent,
     /// The request may have reached the service, and there is no answer that could be read.
@@ -93,25 +93,25 @@ pub enum AttemptFailure<'a> {
 
 /// What was tried before.
 #[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
-pub struct Tries {
+pub(crate) struct Tries {
     /// How often the request has been repeated.
-    pub retries: u32,
+    pub(crate) retries: u32,
     /// Whether the one probe that a bare 429 is given has been spent.
     #[serde(default)]
-    pub probed: bool,
+    pub(crate) probed: bool,
 }
 
 impl Tries {
     /// One more, after a verdict to retry.
     #[must_use]
-    pub fn after(self, probe: bool) -> Self {
+    pub(crate) fn after(self, probe: bool) -> Self {
         Self { retries: self.retries.saturating_add(1), probed: self.probed || probe }
     }
 }
 
 /// What to do after an attempt.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Verdict {
+pub(crate) enum Verdict {
     /// Ask again after a while.
     Retry {
         /// How long to wait, counted from now.

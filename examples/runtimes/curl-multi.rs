@@ -25,7 +25,7 @@ fn main() -> Result<(), Box<dyn Error>> {
             }
         }
         match next.take() {
-            Some(over) if over.is_over() => drop(export.handle(stage.now(), &over.over())),
+            Some(over) if over.is_over() => drop(export.handle(stage.now(), over.over())),
             Some(attempt) => under_way = Some(begin(&multi, attempt)?),
             None => {}
         }

@@ -6,7 +6,7 @@
 use std::{sync::LazyLock, time::Duration};
 
 use abyssale_core::{
-    CallId, Disposition, Export, Input, Sent, Timestamp, Token, download::DownloadError, export::CallError,
+    CallError, CallId, Disposition, Export, Input, Sent, Timestamp, Token, download::DownloadError,
     http::Response, webhook::NewExport,
 };
 

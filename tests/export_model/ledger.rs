@@ -7,7 +7,7 @@
 
 use std::time::Duration;
 
-use abyssale_core::{CallId, Disposition, Failure, Finished, Goal, Timestamp, export::UnknownCause};
+use abyssale_core::{CallId, Disposition, Failure, Finished, Goal, Timestamp, UnknownCause};
 
 use super::{
     Checked,

@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use abyssale_core::{
-    ApiKey, Config, Endpoint, Goal, Order, Timestamp, Token, TokenPlacement, UnknownOutcome, exports::Limits,
+    ApiKey, Config, Endpoint, Goal, Limits, Order, Timestamp, Token, TokenPlacement, UnknownOutcome,
 };
 
 use super::dice::Dice;

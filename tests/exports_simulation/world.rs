@@ -5,10 +5,9 @@
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use abyssale_core::{
-    CallId, Config, Disposition, Exports, Input, JobId, Output, Sent, Snapshot, Timestamp, TokenPlacement,
+    CallError, CallId, Change, Config, Disposition, Exports, Input, JobId, Output, Sent, Snapshot, Timestamp,
+    TokenPlacement,
     download::DownloadError,
-    export::CallError,
-    exports::Change,
     http::Response,
     webhook::{CallbackEndpoint, Verifier},
 };

@@ -13,8 +13,8 @@ use std::{
 };
 
 use abyssale_core::{
-    ApiKey, ArchivePolicy, ExportId, Order, SigningSecret, SigningSecretState, Store, TokenPlacement,
-    UnknownOutcome, webhook::NewExport,
+    ApiKey, ExportId, Order, SigningSecret, SigningSecretState, Store, TokenPlacement, UnknownOutcome,
+    archive::ArchivePolicy, webhook::NewExport,
 };
 use abyssale_host::{
     Error, Observer, Progress,

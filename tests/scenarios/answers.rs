@@ -5,7 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use abyssale_core::{Failure, Order, UnknownOutcome, export::UnknownCause};
+use abyssale_core::{Failure, Order, UnknownCause, UnknownOutcome};
 use abyssale_host::Error;
 use abyssale_simulator::{Dialect, Simulator};
 use tokio::net::TcpSocket;

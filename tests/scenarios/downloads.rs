@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use abyssale_core::{ArchivePolicy, Failure, Order};
+use abyssale_core::{Failure, Order, archive::ArchivePolicy};
 use abyssale_host::{
     Error, Observer as _, Progress,
     unpack::{Entry, Kind},

@@ -14,7 +14,7 @@ use std::{
     time::Duration,
 };
 
-use abyssale_core::{Failure, JobId, Notice, Store, StoreError, UnknownOutcome, Write, export::UnknownCause};
+use abyssale_core::{Failure, JobId, Notice, Store, StoreError, UnknownCause, UnknownOutcome, Write};
 use abyssale_host::{Error, FileStore, MemoryStore, Progress};
 use abyssale_simulator::{Config, Outcome, Simulator};
 

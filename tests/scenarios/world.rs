@@ -64,7 +64,7 @@ pub(crate) fn setup(simulator: &Simulator) -> Setup {
         connect_timeout: None,
         first_byte_timeout: None,
         unknown_outcome: UnknownOutcome::AwaitEvent { grace: PATIENCE },
-        archive: abyssale_core::ArchivePolicy::default(),
+        archive: abyssale_core::archive::ArchivePolicy::default(),
         own_client: false,
         store: None,
     }

@@ -3,8 +3,8 @@
 use std::{path::Path, sync::Arc, time::Duration};
 
 use abyssale_core::{
-    ApiKey, ArchivePolicy, Config, Export, ExportId, Finished, Goal, Order, SigningSecretState,
-    UnknownOutcome, http::Request, webhook::NewExport,
+    ApiKey, Config, Export, ExportId, Finished, Goal, Order, SigningSecretState, UnknownOutcome,
+    archive::ArchivePolicy, http::Request, webhook::NewExport,
 };
 use abyssale_host::{Clock, Error, Observer, Progress, Settings, fetch_only, trace::Job};
 use bytes::Bytes;
@@ -38,7 +38,7 @@ impl Client {
     /// Asks for an export and returns its id; the `NewExport` event goes to the order's callback.
     ///
     /// A refusal that asks for patience is waited out, and what certainly was not sent is sent again,
-    /// both as [`RetryPolicy`](abyssale_core::retry::RetryPolicy) says. A request whose fate is unknown
+    /// both as [`RetryPolicy`](abyssale_core::RetryPolicy) says. A request whose fate is unknown
     /// is never repeated: the error says so.
     pub async fn create_export(&self, order: &Order) -> Result<ExportId, Error> {
         self.create_export_observed(order, |_: Progress<'_>| {}).await

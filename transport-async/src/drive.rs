@@ -3,7 +3,7 @@
 use std::{future::Future, path::Path, pin::Pin};
 
 use abyssale_core::{
-    CallId, Export, Finished, Input, Output, download::DownloadError, export::CallError, http::Response,
+    CallError, CallId, Export, Finished, Input, Output, download::DownloadError, http::Response,
 };
 use abyssale_host::{
     Clock, Error, Observer, Progress,

@@ -8,8 +8,8 @@ use std::{
 };
 
 use abyssale_core::{
-    ApiKey, BannerId, InvalidBannerId, SigningSecret, Store, StoreError, TokenPlacement, UnknownOutcome,
-    exports::Limits,
+    ApiKey, BannerId, InvalidBannerId, Limits, SigningSecret, Store, StoreError, TokenPlacement,
+    UnknownOutcome,
 };
 use abyssale_host::{Callback, CallbackSettings, Error, ListenerSettings, Office, office::Reception};
 use tokio::task::spawn_blocking;

@@ -52,7 +52,7 @@ pub use self::{
     service::ReceiverService,
 };
 pub use abyssale_core as core;
-pub use abyssale_core::{Store, StoreError, exports::Limits};
+pub use abyssale_core::{Limits, Store, StoreError};
 #[cfg(feature = "store")]
 pub use abyssale_host::FileStore;
 #[cfg(feature = "unpack")]

@@ -12,7 +12,7 @@ use std::{
     vec,
 };
 
-use abyssale_core::{ArchivePolicy, http::Url};
+use abyssale_core::{archive::ArchivePolicy, http::Url};
 use hyper_util::client::legacy::connect::dns::{GaiResolver, Name};
 use tower_service::Service;
 

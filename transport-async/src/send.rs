@@ -3,7 +3,7 @@
 
 use std::{error::Error as StdError, fmt, future::Future, pin::Pin, sync::Arc, time::Duration};
 
-use abyssale_core::{ArchivePolicy, CallId, Config, MAX_ANSWER, Sent, export::CallError, http::Request};
+use abyssale_core::{CallError, CallId, Config, MAX_ANSWER, Sent, archive::ArchivePolicy, http::Request};
 use abyssale_host::{Error, trace::Call};
 use bytes::Bytes;
 use http::Response;

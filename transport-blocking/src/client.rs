@@ -3,8 +3,8 @@
 use std::{io::Write, path::Path, sync::Arc, time::Duration};
 
 use abyssale_core::{
-    ApiKey, ArchivePolicy, Config, Export, ExportId, Finished, Goal, Order, SigningSecretState,
-    UnknownOutcome,
+    ApiKey, Config, Export, ExportId, Finished, Goal, Order, SigningSecretState, UnknownOutcome,
+    archive::ArchivePolicy,
     http::{Request, Url},
     webhook::NewExport,
 };
@@ -43,7 +43,7 @@ impl Client {
     /// Asks for an export and returns its id; the `NewExport` event goes to the order's callback.
     ///
     /// A refusal that asks for patience is waited out, and what certainly was not sent is sent again,
-    /// both as [`RetryPolicy`](abyssale_core::retry::RetryPolicy) says. A request whose fate is unknown
+    /// both as [`RetryPolicy`](abyssale_core::RetryPolicy) says. A request whose fate is unknown
     /// is never repeated: the error says so.
     pub fn create_export(&self, order: &Order) -> Result<ExportId, Error> {
         self.create_export_observed(order, |_: Progress<'_>| {})

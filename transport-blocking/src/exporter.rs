@@ -8,7 +8,7 @@ use std::{
 };
 
 use abyssale_core::{
-    ApiKey, BannerId, InvalidBannerId, SigningSecret, Store, TokenPlacement, UnknownOutcome, exports::Limits,
+    ApiKey, BannerId, InvalidBannerId, Limits, SigningSecret, Store, TokenPlacement, UnknownOutcome,
 };
 use abyssale_host::{Callback, CallbackSettings, Error, ListenerSettings, Office, office::Reception};
 

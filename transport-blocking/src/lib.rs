@@ -46,7 +46,7 @@ pub use self::{
     receiver::Receiver,
 };
 pub use abyssale_core as core;
-pub use abyssale_core::{Store, StoreError, exports::Limits};
+pub use abyssale_core::{Limits, Store, StoreError};
 #[cfg(feature = "store")]
 pub use abyssale_host::FileStore;
 #[cfg(feature = "unpack")]

@@ -6,7 +6,7 @@
 
 use std::io;
 
-use abyssale_core::{ArchivePolicy, http::Url};
+use abyssale_core::{archive::ArchivePolicy, http::Url};
 use ureq::{
     Error,
     config::Config,

@@ -7,8 +7,7 @@ use std::{
 };
 
 use abyssale_core::{
-    CallId, MAX_ANSWER, Sent,
-    export::CallError,
+    CallError, CallId, MAX_ANSWER, Sent,
     http::{Request, Response},
 };
 use abyssale_host::trace::Call;

@@ -3,8 +3,8 @@
 use std::io;
 
 use abyssale_core::{
-    Failure, InvalidOrder, JobId, ResponseError, RestoreError, StoreError, download::DownloadError,
-    export::CallError, exports::AtCapacity, http::InvalidUrl,
+    AtCapacity, CallError, Failure, InvalidOrder, JobId, ResponseError, RestoreError, StoreError,
+    download::DownloadError, http::InvalidUrl,
 };
 use thiserror::Error;
 

@@ -4,7 +4,7 @@
 use std::{env, ffi::OsString, time::Duration};
 
 use abyssale_core::{
-    ApiKey, ArchivePolicy, Config, Endpoint, InvalidEndpoint, InvalidSecret, UnknownOutcome,
+    ApiKey, Config, Endpoint, InvalidEndpoint, InvalidSecret, UnknownOutcome, archive::ArchivePolicy,
 };
 use thiserror::Error;
 

@@ -1,8 +1,8 @@
 //! Where an archive may be fetched from, and how to tell that it is one. Decisions only, no bytes.
 
 mod address;
-mod ends;
-mod place;
+mod allowed;
+mod zip_ends;
 
 use alloc::{boxed::Box, vec::Vec};
 use core::net::IpAddr;
@@ -10,16 +10,15 @@ use core::net::IpAddr;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use self::place::Place;
+use self::{address::is_public, allowed::AllowedPlace};
 use crate::{
     http::{Scheme, Url},
     redact::excerpt,
 };
 
-pub use address::is_public;
-pub(crate) use ends::check_magic;
-pub use ends::{NotAnArchive, TAIL_LEN, check_ends};
-pub use place::InvalidPlace;
+pub use allowed::InvalidPlace;
+pub(crate) use zip_ends::check_magic;
+pub use zip_ends::{NotAnArchive, TAIL_LEN, check_ends};
 
 /// Where archives may be fetched from.
 ///
@@ -28,7 +27,7 @@ pub use place::InvalidPlace;
 /// archives may be on this machine too.
 ///
 /// ```
-/// # use abyssale_core::ArchivePolicy;
+/// # use abyssale_core::archive::ArchivePolicy;
 /// // The store is inside: its name, or the network it is in, and nothing else that is private.
 /// let policy = ArchivePolicy::default().allow(["store.internal", "10.20.0.0/16"])?;
 /// let base = "https://api.abyssale.com".parse()?;
@@ -45,7 +44,7 @@ pub struct ArchivePolicy {
     pub allow_private: bool,
     /// Accept what was [allowed](Self::allow) by name or network and nothing else, public or not. Off by default.
     pub only_allowed: bool,
-    allowed: Vec<Place>,
+    allowed: Vec<AllowedPlace>,
 }
 
 impl ArchivePolicy {
@@ -76,7 +75,7 @@ impl ArchivePolicy {
             return Ok(url);
         }
         // Where a name leads is not known yet, so one may still turn out to be in a network of the list.
-        let may_be_listed = literal.is_none() && self.allowed.iter().any(Place::is_network);
+        let may_be_listed = literal.is_none() && self.allowed.iter().any(AllowedPlace::is_network);
         if self.only_allowed && !may_be_listed {
             return Err(refused(Why::NotListed));
         }
@@ -88,7 +87,12 @@ impl ArchivePolicy {
     }
 
     /// Checks where a redirect leads that was met at `from`: like the first address, and never from `https` to `http`.
-    pub fn check_redirect(&self, from: &Url, location: &str, base: &Url) -> Result<Url, ArchiveUrlError> {
+    pub(crate) fn check_redirect(
+        &self,
+        from: &Url,
+        location: &str,
+        base: &Url,
+    ) -> Result<Url, ArchiveUrlError> {
         let refused = |why| ArchiveUrlError { url: shown(location), why };
         let target = from.join(location).ok_or_else(|| refused(Why::NotAbsolute))?;
         if from.scheme() == Scheme::Https && target.scheme() == Scheme::Http {

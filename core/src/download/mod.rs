@@ -26,7 +26,7 @@ use thiserror::Error;
 
 use self::resume::Validator;
 use crate::{
-    ArchivePolicy,
+    archive::ArchivePolicy,
     archive::{self, ArchiveUrlError, NotAnArchive},
     decimal::decimal,
     http::{Headers, Request, Response, Url},
@@ -41,7 +41,7 @@ pub use stream::Stream;
 /// The decisions of one attempt to download an archive. See the [module](self).
 ///
 /// ```
-/// # use abyssale_core::{ArchivePolicy, download::{Step, Transfer}, http::Url};
+/// # use abyssale_core::{archive::ArchivePolicy, download::{Step, Transfer}, http::Url};
 /// let (address, base): (Url, Url) = ("https://h/a.zip".parse()?, "https://api.abyssale.com".parse()?);
 /// let mut transfer = Transfer::new(address, ArchivePolicy::default(), base);
 /// let head = [("content-length", "1000"), ("etag", "\"a\"")];

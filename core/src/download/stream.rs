@@ -165,7 +165,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::{ArchivePolicy, download::Step};
+    use crate::{archive::ArchivePolicy, download::Step};
 
     /// An archive, as far as its ends tell, of a kind.
     fn archive(kind: u8) -> Vec<u8> {

@@ -2,7 +2,7 @@
 
 use core::time::Duration;
 
-use crate::{ArchivePolicy, Endpoint, retry::RetryPolicy};
+use crate::{Endpoint, archive::ArchivePolicy, retry::RetryPolicy};
 
 /// The settings of a job. Shared, never saved: a restored job takes those of the program it wakes up in.
 ///

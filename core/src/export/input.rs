@@ -29,7 +29,7 @@ impl fmt::Display for CallId {
 /// An input owns its content, so it can be sent through a channel, and serialised to another process.
 ///
 /// ```
-/// # use abyssale_core::{CallId, Input, Sent, export::CallError, http};
+/// # use abyssale_core::{CallError, CallId, Input, Sent, http};
 /// # use std::{sync::mpsc, thread};
 /// # fn send(_: http::Request) -> Result<http::Response, CallError> {
 /// #     Err(CallError { sent: Sent::Never, reason: "connection refused".into() })

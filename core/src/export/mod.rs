@@ -1,64 +1,7 @@
-//! One export, from the order to the archive: a machine that is told what happened and says what to do.
+//! One export, from the order to the archive.
 //!
-//! Long, because a fifth of it is the loop and the graph that a reader needs before anything else.
-//!
-//! ```text
-//!   new ──► Requesting ◄────────► RequestBackoff            not sent, or refused with 429
-//!             │  │  └───────────► OutcomeUnknown            answer lost, or 5xx
-//!         200 │  │ event            │ event │ grace over
-//!             ▼  │                  │       └─────────────► Done(Err(Unknown))
-//!   AwaitingEvent│                  │
-//!             │  ▼                  │
-//!             └► Downloading ◄──────┘
-//!                  ▲   └──────────────────────────────────► Done(Ok)
-//!                  ▼
-//!                DownloadBackoff                            broken off
-//!
-//!   from every state: refused, cancelled, too late ───────► Done(Err)
-//! ```
-//!
-//! # The loop
-//!
-//! ```no_run
-//! # use abyssale_core::{Config, Export, Input, Order, Output, Timestamp};
-//! # use std::sync::Arc;
-//! # struct Io;
-//! # impl Io {
-//! #     fn save(&self, _: &abyssale_core::Snapshot) {}
-//! #     fn act(&self, _: Output) {}
-//! #     fn wait(&self, _: Option<Timestamp>) -> Input { Input::Tick }
-//! # }
-//! # fn now() -> Timestamp { Timestamp::default() }
-//! # fn run(config: Arc<Config>, order: Order, io: Io) {
-//! let mut export = Export::new(config, order, now());
-//! let mut saved = 0;
-//! loop {
-//!     while let Some(output) = export.poll_output() {
-//!         if export.revision() != saved {
-//!             io.save(&export.snapshot());             // first save,
-//!             saved = export.revision();
-//!         }
-//!         match output {
-//!             Output::Notice(notice) => println!("{notice}"),
-//!             Output::Done(result) => return println!("{result:?}"),
-//!             call => io.act(call),                    // then act
-//!         }
-//!     }
-//!     let input = io.wait(export.poll_timeout());      // an answer, an event, or nothing but time
-//!     let _ = export.handle(now(), input);
-//! }
-//! # }
-//! ```
-//!
-//! Any order of calls is legal. Outputs are derived from the state and given once for each change of
-//! it; they are not queued, so inputs without a poll in between take no memory.
-//!
-//! # Saving
-//!
-//! [`Export::revision`] moves whenever a [`Snapshot`] would differ in a way that matters. Save after
-//! [`poll_output`](Export::poll_output) and before acting on what it gave; save after
-//! [`handle`](Export::handle) and before acknowledging the delivery that was handled. Then a job that is
-//! restored after a crash at any point neither asks twice nor loses an event.
+//! [`Export`] is a state machine: it is told what happened ([`Input`]), and says what to do ([`Output`]). `state` has its
+//! states, `transitions` all changes of them, `snapshot` their saved form.
 
 mod config;
 mod failure;
@@ -88,7 +31,52 @@ pub use input::{CallError, CallId, Disposition, Input, Sent};
 pub use output::{Finished, Notice, Output, RetryReason};
 pub use snapshot::{RestoreError, Snapshot};
 
-/// One export. See the [module](self) for how to drive it.
+/// The state machine of one export.
+///
+/// It performs no I/O: it is told what happened ([`handle`](Self::handle), [`handle_delivery`](Self::handle_delivery))
+/// and says what to do ([`poll_output`](Self::poll_output), [`poll_timeout`](Self::poll_timeout)). The crate's page shows
+/// its states.
+///
+/// ```no_run
+/// # use abyssale_core::{Config, Export, Input, Order, Output, Timestamp};
+/// # use std::sync::Arc;
+/// # struct Io;
+/// # impl Io {
+/// #     fn save(&self, _: &abyssale_core::Snapshot) {}
+/// #     fn act(&self, _: Output) {}
+/// #     fn wait(&self, _: Option<Timestamp>) -> Input { Input::Tick }
+/// # }
+/// # fn now() -> Timestamp { Timestamp::default() }
+/// # fn run(config: Arc<Config>, order: Order, io: Io) {
+/// let mut export = Export::new(config, order, now());
+/// let mut saved = 0;
+/// loop {
+///     while let Some(output) = export.poll_output() {
+///         if export.revision() != saved {
+///             io.save(&export.snapshot());             // first save,
+///             saved = export.revision();
+///         }
+///         match output {
+///             Output::Notice(notice) => println!("{notice}"),
+///             Output::Done(result) => return println!("{result:?}"),
+///             request => io.act(request),              // then act
+///         }
+///     }
+///     let input = io.wait(export.poll_timeout());      // an answer, an event, or a timeout
+///     let _ = export.handle(now(), input);
+/// }
+/// # }
+/// ```
+///
+/// Any order of calls is legal. Outputs are derived from the state and given once for each change of it. They are not
+/// queued, so inputs without a poll in between take no memory.
+///
+/// # Saving
+///
+/// [`revision`](Self::revision) changes whenever the job should be saved. Save it after
+/// [`poll_output`](Self::poll_output) and before acting on the output, and after [`handle`](Self::handle) and before
+/// acknowledging the delivery that was handled. Then a job that is restored after a crash at any point neither requests
+/// its export twice nor loses its event.
 #[derive(Clone)]
 pub struct Export {
     config: Arc<Config>,

@@ -1,29 +1,4 @@
 //! Many exports behind one callback URL.
-//!
-//! [`Exports`] owns any number of [`Export`] machines. It says what to do next and for which job, routes deliveries by
-//! token and by export id, and keeps all jobs together to the account's rate limit. Like a single export it performs no
-//! I/O.
-//!
-//! ```text
-//!   submit ──► ready ──► poll_output ──► (job, output)          handle(job, input) ◄── the result of the output
-//!                 may not send yet │  ▲                         handle_delivery    ◄── an event
-//!                                  ▼  │                              │
-//!                            send queues, rate limit                 ▼
-//!                                                              take_changes ──► what to save
-//! ```
-//!
-//! # Saving
-//!
-//! [`take_changes`](Exports::take_changes) returns what changed since its last call. Take and save the changes after
-//! polling and before acting on the outputs that were polled, and after
-//! [`handle_delivery`](Exports::handle_delivery) before its reply is sent: then no request is sent twice and no
-//! acknowledged event is lost. Several outputs and several deliveries may share one save. Only a [`Change::Remove`] is
-//! applied last: after the program has acted on the job's result.
-//!
-//! # Cost
-//!
-//! A waiting job takes about 600 bytes and no time. Jobs, timers, tokens and queues are ordered maps, so each call takes
-//! time that grows with the logarithm of the number of jobs, whatever keys a peer chooses.
 
 mod changes;
 mod rate_limit;
@@ -101,7 +76,31 @@ impl Default for Limits {
     }
 }
 
-/// Many jobs. See the [module](self) for how to drive them.
+/// Many exports behind one callback URL.
+///
+/// It owns any number of [`Export`] machines, says what to do next and for which job, routes deliveries by token and by
+/// export id, and keeps all jobs together to the account's rate limit. Like a single export it performs no I/O.
+///
+/// ```text
+///   submit ──► ready ──► poll_output ──► (job, output)          handle(job, input) ◄── the result of the output
+///                 may not send yet │  ▲                         handle_delivery    ◄── an event
+///                                  ▼  │                              │
+///                            send queues, rate limit                 ▼
+///                                                              take_changes ──► what to save
+/// ```
+///
+/// # Saving
+///
+/// [`take_changes`](Self::take_changes) returns what changed since its last call. Take and save the changes after
+/// polling and before acting on the outputs that were polled, and after
+/// [`handle_delivery`](Self::handle_delivery) before its reply is sent: then no request is sent twice and no
+/// acknowledged event is lost. Several outputs and several deliveries may share one save. Only a [`Change::Remove`] is
+/// applied last: after the program has acted on the job's result.
+///
+/// # Cost
+///
+/// A waiting job takes about 600 bytes and no time. Jobs, timers, tokens and queues are ordered maps, so each call takes
+/// time that grows with the logarithm of the number of jobs, whatever keys a peer chooses.
 #[derive(Clone, Debug)]
 pub struct Exports {
     config: Arc<Config>,

@@ -12,13 +12,7 @@ use crate::{Timestamp, decimal::decimal};
 /// `None` if it is none of them, is before 1970 or after 9999. The weekday is not compared with the
 /// date. A two-digit year (RFC 850) more than 50 years after `now` is one of the century before, as
 /// the RFC wants it.
-///
-/// ```
-/// # use abyssale_core::{http::parse_http_date, Timestamp};
-/// let date = parse_http_date(b"Sun, 06 Nov 1994 08:49:37 GMT", Timestamp::default());
-/// assert_eq!(date, Some(Timestamp::from_secs(784_111_777)));
-/// ```
-pub fn parse_http_date(value: &[u8], now: Timestamp) -> Option<Timestamp> {
+pub(crate) fn parse_http_date(value: &[u8], now: Timestamp) -> Option<Timestamp> {
     let text = str::from_utf8(value).ok()?;
     let (year, month, day, time) =
         imf_fixdate(text).or_else(|| rfc850(text, now)).or_else(|| asctime(text))?;

@@ -10,7 +10,7 @@ mod request;
 mod response;
 mod url;
 
-pub use date::parse_http_date;
+pub(crate) use date::parse_http_date;
 #[cfg(feature = "http1")]
 pub(crate) use headers::is_named;
 pub use headers::{Headers, Repeated};

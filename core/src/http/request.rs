@@ -24,7 +24,7 @@ impl Method {
     }
 
     /// Whether sending it twice has the effect of sending it once.
-    pub const fn is_idempotent(self) -> bool {
+    pub(crate) const fn is_idempotent(self) -> bool {
         matches!(self, Self::Get)
     }
 }

@@ -89,7 +89,7 @@ impl Url {
     ///
     /// `None` if `segment` is not made of letters, digits, `-`, `_`, `.` and `~`.
     #[must_use]
-    pub fn with_path_segment(&self, segment: &str) -> Option<Self> {
+    pub(crate) fn with_path_segment(&self, segment: &str) -> Option<Self> {
         let (head, tail) = self.text.split_at_checked(usize::from(self.path.1))?;
         let slash = if head.ends_with('/') && !self.path().is_empty() { "" } else { "/" };
         let text = [head, slash, segment, tail].concat();
@@ -100,7 +100,7 @@ impl Url {
     ///
     /// `None` if either is not made of letters, digits, `-`, `_`, `.` and `~`.
     #[must_use]
-    pub fn with_query_parameter(&self, name: &str, value: &str) -> Option<Self> {
+    pub(crate) fn with_query_parameter(&self, name: &str, value: &str) -> Option<Self> {
         let separator = match self.query() {
             None => "?",
             Some("") => "",

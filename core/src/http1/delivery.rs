@@ -35,7 +35,7 @@ pub enum Incoming {
     /// Not all of it: read on.
     More,
     /// All of it. Hand it to its job, save the job, and answer what became of it
-    /// ([`Disposition::reply`](crate::Disposition::reply)).
+    /// by its disposition.
     Delivery(Delivery),
     /// Nothing that is taken here: answer this status.
     Refused(u16),

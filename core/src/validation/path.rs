@@ -53,7 +53,7 @@ impl<'a> Path<'a> {
 
     /// The index that follows `list` at the beginning of the path: 3 for `ids[3]` and `ids[3].name`
     /// if the list is `ids`.
-    pub fn index_in(&self, list: &str) -> Option<usize> {
+    pub(crate) fn index_in(&self, list: &str) -> Option<usize> {
         // The first two steps of the path are the last two of the way up.
         let mut up = self.arena.upwards(self.entry);
         let second = up.nth(self.len().checked_sub(2)?)?;

@@ -24,6 +24,4 @@ mod signature;
 
 pub use endpoint::{Admitted, CallbackEndpoint, Delivery, MAX_DELIVERY, Reply};
 pub use event::{Event, EventError, NewExport, OtherEvent};
-pub use signature::{
-    DEFAULT_TOLERANCE, DELIVERY_ID_HEADER, Refusal, SIGNATURE_HEADER, Verified, Verifier, sign,
-};
+pub use signature::{DELIVERY_ID_HEADER, Refusal, SIGNATURE_HEADER, Verified, Verifier, sign};

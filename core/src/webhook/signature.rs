@@ -246,7 +246,7 @@ pub const SIGNATURE_HEADER: &str = "x-abyssale-signature";
 pub const DELIVERY_ID_HEADER: &str = "x-abyssale-delivery-id";
 
 /// How far a signature's time may be from the present by default, as in the official clients.
-pub const DEFAULT_TOLERANCE: Duration = Duration::from_secs(300);
+const DEFAULT_TOLERANCE: Duration = Duration::from_secs(300);
 
 /// The length of the largest number of seconds.
 const MAX_DIGITS: usize = 20;

@@ -7,9 +7,8 @@ use std::{
 };
 
 use abyssale_core::{
-    CallId, Input, MAX_ANSWER, Output, Sent, Timestamp,
+    CallError, CallId, Input, MAX_ANSWER, Output, Sent, Timestamp,
     download::{DownloadError, Receive, Step, Transfer},
-    export::CallError,
     http::{Request, Scheme},
     http1::ResponseReader,
 };

@@ -10,7 +10,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use abyssale_core::{ErrorId, ExportId, Failure, Order, export::UnknownCause};
+use abyssale_core::{ErrorId, ExportId, Failure, Order, UnknownCause};
 
 use crate::{
     Adapter, KEY, PATIENCE, SHORT, Service,

@@ -2,7 +2,8 @@
 //! byte twice in a stream, and no address that the policy does not allow.
 
 use abyssale_core::{
-    ArchivePolicy, archive,
+    archive,
+    archive::ArchivePolicy,
     download::{Receive, ResumeState, Step, Stream, Transfer},
     http::{Scheme, Url},
 };

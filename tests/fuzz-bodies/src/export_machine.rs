@@ -4,9 +4,9 @@
 use std::sync::Arc;
 
 use abyssale_core::{
-    ApiKey, CallId, Config, Disposition, Endpoint, Export, Goal, Input, Order, Output, Sent, Snapshot,
-    Timestamp, Token, TokenPlacement, UnknownOutcome, download::DownloadError, export::CallError,
-    http::Response, webhook::NewExport,
+    ApiKey, CallError, CallId, Config, Disposition, Endpoint, Export, Goal, Input, Order, Output, Sent,
+    Snapshot, Timestamp, Token, TokenPlacement, UnknownOutcome, download::DownloadError, http::Response,
+    webhook::NewExport,
 };
 
 /// A byte for the settings, then steps: a byte for each, and after it what it needs.

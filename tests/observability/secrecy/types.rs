@@ -3,11 +3,10 @@
 use std::{sync::Arc, time::Duration};
 
 use abyssale_core::{
-    ApiKey, ArchivePolicy, Config, Endpoint, Export, Exports, Input, Order, Sent, SigningSecret,
-    SigningSecretState, Snapshot, Timestamp, Token, TokenPlacement, Write,
+    ApiKey, AtCapacity, CallError, Config, Endpoint, Export, Exports, Input, Limits, Order, Sent,
+    SigningSecret, SigningSecretState, Snapshot, Timestamp, Token, TokenPlacement, Write,
+    archive::ArchivePolicy,
     download::Transfer,
-    export::CallError,
-    exports::{AtCapacity, Limits},
     http::{Headers as _, Url},
     http1::{BodyReader, DeliveryReader, HeadReader, ResponseReader},
     webhook::{CallbackEndpoint, Verifier, sign},

@@ -1,6 +1,6 @@
 //! What is on the disk after a download: whole, to be resumed, or not there.
 
-use abyssale_core::{ArchivePolicy, download::Step, http::Url};
+use abyssale_core::{archive::ArchivePolicy, download::Step, http::Url};
 
 use super::*;
 

@@ -37,8 +37,7 @@ use std::{
 };
 
 use abyssale_core::{
-    Config, Exports, JobId, Order, Output, RestoreError, Store, Timestamp,
-    exports::{Change, Limits},
+    Change, Config, Exports, JobId, Limits, Order, Output, RestoreError, Store, Timestamp,
     webhook::{Delivery, Reply},
 };
 

@@ -9,14 +9,14 @@ use crate::{decimal::decimal, http::Url, redact::excerpt};
 
 /// A host, or all addresses that begin alike.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub(super) enum Place {
+pub(super) enum AllowedPlace {
     /// In lower case, without the dot at its end.
     Host(Box<str>),
     /// An address in its canonical form, and how many of its first bits count.
     Network(IpAddr, u32),
 }
 
-impl Place {
+impl AllowedPlace {
     pub(super) fn is_network(&self) -> bool {
         matches!(self, Self::Network(..))
     }
@@ -38,7 +38,7 @@ impl Place {
     }
 }
 
-impl FromStr for Place {
+impl FromStr for AllowedPlace {
     type Err = InvalidPlace;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
@@ -81,7 +81,7 @@ mod tests {
     use super::*;
 
     fn holds(network: &str, ip: &str) -> bool {
-        network.parse::<Place>().unwrap().holds(ip.parse().unwrap())
+        network.parse::<AllowedPlace>().unwrap().holds(ip.parse().unwrap())
     }
 
     #[test]
@@ -124,7 +124,7 @@ mod tests {
             "h h",
             "é",
         ] {
-            assert!(text.parse::<Place>().is_err(), "{text:?}");
+            assert!(text.parse::<AllowedPlace>().is_err(), "{text:?}");
         }
     }
 }
