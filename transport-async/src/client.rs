@@ -6,7 +6,7 @@ use abyssale_core::{
     ApiKey, Config, Export, ExportId, Finished, Goal, Order, SigningSecretState, UnknownOutcome,
     archive::ArchivePolicy, http::Request, webhook::NewExport,
 };
-use abyssale_host::{Clock, Error, Observer, Progress, Settings, fetch_only, trace::Job};
+use abyssale_host::{Clock, Error, Observer, Progress, Settings, download_only, trace::Job};
 use bytes::Bytes;
 use http_body_util::Full;
 use hyper_util::client::legacy::{self, connect::Connect};
@@ -77,7 +77,7 @@ impl Client {
         path: impl AsRef<Path>,
         mut observer: impl Observer,
     ) -> Result<u64, Error> {
-        let export = fetch_only(&self.config, event, self.clock.now())?;
+        let export = download_only(&self.config, event, self.clock.now())?;
         let mut machine = Alone { export, clock: self.clock };
         match drive(self, Job::fetch(event), &mut machine, path.as_ref(), &mut observer).await? {
             Finished::Archive { bytes, .. } => Ok(bytes),

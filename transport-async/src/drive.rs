@@ -7,7 +7,7 @@ use abyssale_core::{
 };
 use abyssale_host::{
     Clock, Error, Observer, Progress,
-    office::{Bell, Mail, Seat},
+    jobs::{Message, RunningJob, Waker},
     trace::Job,
 };
 use tokio::{
@@ -17,7 +17,7 @@ use tokio::{
 
 use crate::{
     Client,
-    fetch::{Count, fetch},
+    download::{Count, fetch},
     send::send,
 };
 
@@ -94,7 +94,7 @@ async fn carry_on(
     }
 }
 
-/// A job by itself, in nobody's books.
+/// A job by itself, without a store.
 pub(crate) struct Alone {
     pub(crate) export: Export,
     pub(crate) clock: Clock,
@@ -116,31 +116,31 @@ impl Machine for Alone {
     }
 }
 
-impl Machine for Seat<'_, Doorbell> {
+impl Machine for RunningJob<'_, TaskWaker> {
     fn poll(&mut self) -> Result<Option<Output>, Error> {
         match self.take() {
-            Some(Mail::Output(output)) => Ok(Some(output)),
-            Some(Mail::NotSaved(error)) => Err(error.into()),
+            Some(Message::Output(output)) => Ok(Some(output)),
+            Some(Message::NotSaved(error)) => Err(error.into()),
             None => Ok(None),
         }
     }
 
     async fn wait(&mut self) {
-        // It remembers a ring that nobody waited for.
-        self.bell().0.notified().await;
+        // It remembers a wake-up that nobody waited for.
+        self.waker().0.notified().await;
     }
 
     fn tell(&mut self, input: Input) {
-        Seat::tell(self, input);
+        RunningJob::tell(self, input);
     }
 }
 
 /// Wakes a task.
 #[derive(Debug, Default)]
-pub(crate) struct Doorbell(Notify);
+pub(crate) struct TaskWaker(Notify);
 
-impl Bell for Doorbell {
-    fn ring(&self) {
+impl Waker for TaskWaker {
+    fn wake(&self) {
         self.0.notify_one();
     }
 }

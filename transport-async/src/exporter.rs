@@ -11,10 +11,10 @@ use abyssale_core::{
     ApiKey, BannerId, InvalidBannerId, Limits, SigningSecret, Store, StoreError, TokenPlacement,
     UnknownOutcome,
 };
-use abyssale_host::{Callback, CallbackSettings, Error, ListenerSettings, Office, office::Reception};
+use abyssale_host::{Callback, CallbackSettings, Error, Jobs, ListenerSettings, jobs::JobsHandler};
 use tokio::task::spawn_blocking;
 
-use crate::{Client, ClientBuilder, Job, Listener, Receiver, ReceiverService, Resumed, drive::Doorbell};
+use crate::{Client, ClientBuilder, Job, Listener, Receiver, ReceiverService, Resumed, drive::TaskWaker};
 
 /// Carries out exports, as many at once as there are tasks that ask for one.
 ///
@@ -27,7 +27,7 @@ pub struct Exporter(Arc<Inner>);
 struct Inner {
     client: Client,
     callback: Callback,
-    office: Arc<Office<Doorbell>>,
+    jobs: Arc<Jobs<TaskWaker>>,
     receiver: Receiver,
     listener: Option<Listener>,
 }
@@ -54,7 +54,7 @@ impl Exporter {
     /// after it was dropped. A record that no job can be made of is an [`Error::Record`] in between; it stays where it
     /// is, and is told once.
     pub fn resumed(&self) -> Vec<Result<Resumed<'_>, Error>> {
-        self.0.office.resume().into_iter().map(|claim| Ok(Resumed::new(self, claim?))).collect()
+        self.0.jobs.resume().into_iter().map(|stored| Ok(Resumed::new(self, stored?))).collect()
     }
 
     /// What answers deliveries, to be mounted in a server of your own when there is no `listen`.
@@ -77,8 +77,8 @@ impl Exporter {
         &self.0.client
     }
 
-    pub(crate) fn office(&self) -> &Office<Doorbell> {
-        &self.0.office
+    pub(crate) fn jobs(&self) -> &Jobs<TaskWaker> {
+        &self.0.jobs
     }
 }
 
@@ -87,7 +87,7 @@ impl Drop for Inner {
         drop(self.listener.take());
         // A receiver may be mounted elsewhere for longer, and the listener answers what has been delivered in the
         // background; the store is given back now. That takes the time of one last write.
-        self.office.close();
+        self.jobs.close();
     }
 }
 
@@ -223,20 +223,20 @@ impl ExporterBuilder {
         let client = self.client.build()?;
         let (callback, endpoint) = self.callback.check(self.listen.is_some())?;
         let (config, limits, clock) = (Arc::clone(client.config()), self.limits, client.clock());
-        let office = match self.store {
+        let jobs = match self.store {
             // Reading it may take a while.
-            Some(NoDebug(store)) => spawn_blocking(move || Office::open(config, limits, clock, Some(store)))
+            Some(NoDebug(store)) => spawn_blocking(move || Jobs::open(config, limits, clock, Some(store)))
                 .await
                 .unwrap_or_else(|error| Err(StoreError::refused(error).into()))?,
-            None => Office::open(config, limits, clock, None)?,
+            None => Jobs::open(config, limits, clock, None)?,
         };
-        let office = Arc::new(office);
-        let receiver = Receiver::new(endpoint, Reception(Arc::clone(&office)));
+        let jobs = Arc::new(jobs);
+        let receiver = Receiver::new(endpoint, JobsHandler(Arc::clone(&jobs)));
         let listener = match self.listen {
             Some(Listen::Address(address)) => Some(receiver.listen_with(address, &self.listener).await?),
             Some(Listen::Socket(socket)) => Some(receiver.listen_on_with(socket, &self.listener)?),
             None => None,
         };
-        Ok(Exporter(Arc::new(Inner { client, callback, office, receiver, listener })))
+        Ok(Exporter(Arc::new(Inner { client, callback, jobs, receiver, listener })))
     }
 }

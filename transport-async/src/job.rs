@@ -8,13 +8,13 @@ use std::{
 use abyssale_core::{Finished, Goal, Order, webhook::NewExport};
 use abyssale_host::{
     Error, Observer, Progress,
-    office::{Claim, Seat},
+    jobs::{RunningJob, StoredJob},
     trace,
 };
 
 use crate::{
     Exporter,
-    drive::{Doorbell, drive},
+    drive::{TaskWaker, drive},
 };
 
 /// An export that waits to be carried out by one of the methods that take it.
@@ -68,10 +68,17 @@ impl<'e> Job<'e> {
     async fn run(mut self, goal: Goal, target: Option<&Path>) -> Result<Outcome, Error> {
         let asked_for = self.order.ids().len();
         let order = self.order.with_goal(goal);
-        let seat = self.exporter.office().submit(order, target.map(Path::to_owned), Doorbell::default())?;
-        let job = trace::Job::begin(Some(seat.job()), goal, asked_for);
-        carry_out(self.exporter, job, seat, target.unwrap_or(Path::new("")), asked_for, &mut *self.observer)
-            .await
+        let running = self.exporter.jobs().submit(order, target.map(Path::to_owned), TaskWaker::default())?;
+        let job = trace::Job::begin(Some(running.job()), goal, asked_for);
+        carry_out(
+            self.exporter,
+            job,
+            running,
+            target.unwrap_or(Path::new("")),
+            asked_for,
+            &mut *self.observer,
+        )
+        .await
     }
 }
 
@@ -87,13 +94,13 @@ impl fmt::Debug for Job<'_> {
 #[must_use = "nothing goes on before the job is carried out"]
 pub struct Resumed<'e> {
     exporter: &'e Exporter,
-    claim: Claim<'e, Doorbell>,
+    stored: StoredJob<'e, TaskWaker>,
     observer: Box<dyn Observer + 'e>,
 }
 
 impl<'e> Resumed<'e> {
-    pub(crate) fn new(exporter: &'e Exporter, claim: Claim<'e, Doorbell>) -> Self {
-        Self { exporter, claim, observer: Box::new(|_: Progress<'_>| {}) }
+    pub(crate) fn new(exporter: &'e Exporter, stored: StoredJob<'e, TaskWaker>) -> Self {
+        Self { exporter, stored, observer: Box::new(|_: Progress<'_>| {}) }
     }
 
     /// Watches the job, as a new one is watched.
@@ -104,13 +111,13 @@ impl<'e> Resumed<'e> {
 
     /// The order, with the callback address that the service was told.
     pub fn order(&self) -> &Order {
-        self.claim.order()
+        self.stored.order()
     }
 
     /// Where the archive goes: what [`Job::save_to`] was told, as an absolute path. `None` for a job that
     /// [waits](Job::wait) for its event only.
     pub fn target(&self) -> Option<&Path> {
-        self.claim.target().map(PathBuf::as_path)
+        self.stored.target().map(PathBuf::as_path)
     }
 
     /// Carries it out, as far as it was meant to go from the beginning.
@@ -120,14 +127,14 @@ impl<'e> Resumed<'e> {
     pub async fn carry_out(mut self) -> Result<Outcome, Error> {
         let (goal, asked_for) = (self.order().goal(), self.order().ids().len());
         let target = self.target().map(Path::to_owned).unwrap_or_default();
-        let seat = self.claim.go_on(Doorbell::default());
-        let job = trace::Job::resume(seat.job(), goal, asked_for);
-        carry_out(self.exporter, job, seat, &target, asked_for, &mut *self.observer).await
+        let running = self.stored.resume(TaskWaker::default());
+        let job = trace::Job::resume(running.job(), goal, asked_for);
+        carry_out(self.exporter, job, running, &target, asked_for, &mut *self.observer).await
     }
 
     /// Gives it up, and removes it from the store. An export that was asked for is made all the same.
     pub fn cancel(self) {
-        self.claim.cancel();
+        self.stored.cancel();
     }
 }
 
@@ -152,13 +159,13 @@ pub enum Outcome {
 async fn carry_out(
     exporter: &Exporter,
     job: trace::Job,
-    mut seat: Seat<'_, Doorbell>,
+    mut running: RunningJob<'_, TaskWaker>,
     target: &Path,
     asked_for: usize,
     observer: &mut dyn Observer,
 ) -> Result<Outcome, Error> {
-    let result = drive(exporter.client(), job, &mut seat, target, observer).await;
-    seat.finish();
+    let result = drive(exporter.client(), job, &mut running, target, observer).await;
+    running.finish();
     Ok(match result? {
         Finished::Archive { event, bytes } => {
             Outcome::Archive(Archive { path: target.to_owned(), bytes, event, asked_for })

@@ -29,17 +29,17 @@
 
 mod client;
 mod connect;
+mod download;
 mod drive;
 mod exporter;
-mod fetch;
 mod job;
 mod listener;
 mod receiver;
 mod resolver;
 mod send;
 mod service;
-mod sink;
 mod tls;
+mod write_behind;
 mod writer;
 
 // The public interface.

@@ -9,7 +9,7 @@ use abyssale_core::{
     webhook::NewExport,
 };
 use abyssale_host::{
-    Error, Observer, Progress, fetch_only,
+    Error, Observer, Progress, download_only,
     trace::{self, Download, Job},
 };
 use http_body_util::BodyExt as _;
@@ -20,9 +20,9 @@ use tokio::{
 
 use crate::{
     Client,
-    fetch::{NotBegun, ask, end},
+    download::{NotBegun, ask, end},
     send::with_causes,
-    sink::interrupted,
+    write_behind::interrupted,
 };
 
 /// Downloads the archive that an event names, over as many attempts as the settings allow.
@@ -49,7 +49,7 @@ async fn carry_on<W: AsyncWrite + Send + Unpin>(
     observer: &mut dyn Observer,
 ) -> Result<Finished, Error> {
     let clock = client.clock();
-    let mut export = fetch_only(client.config(), event, clock.now())?;
+    let mut export = download_only(client.config(), event, clock.now())?;
     let mut stream = Stream::new();
     loop {
         while let Some(output) = export.poll_output() {

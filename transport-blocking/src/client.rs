@@ -8,7 +8,7 @@ use abyssale_core::{
     http::{Request, Url},
     webhook::NewExport,
 };
-use abyssale_host::{Clock, Error, Observer, Progress, Settings, fetch_only, trace::Job};
+use abyssale_host::{Clock, Error, Observer, Progress, Settings, download_only, trace::Job};
 use ureq::{
     Agent,
     tls::{RootCerts, TlsConfig},
@@ -17,9 +17,9 @@ use ureq::{
 
 use crate::{
     drive::{Alone, drive},
-    marking::Marking,
     resolver::GuardedResolver,
     send::{Caller, send},
+    sent_probe::SentProbe,
     tls, writer,
 };
 
@@ -82,7 +82,7 @@ impl Client {
         path: impl AsRef<Path>,
         mut observer: impl Observer,
     ) -> Result<u64, Error> {
-        let export = fetch_only(&self.config, event, self.clock.now())?;
+        let export = download_only(&self.config, event, self.clock.now())?;
         let mut machine = Alone { export, clock: self.clock };
         match drive(self, Job::fetch(event), &mut machine, path.as_ref(), &mut observer)? {
             Finished::Archive { bytes, .. } => Ok(bytes),
@@ -276,7 +276,7 @@ fn agent_config() -> ureq::config::Config {
 }
 
 fn own_caller(policy: ArchivePolicy, base: Url, connect: Duration) -> Caller {
-    let connector = DefaultConnector::default().chain(Marking);
+    let connector = DefaultConnector::default().chain(SentProbe);
     Caller {
         agent: Agent::with_parts(agent_config(), connector, GuardedResolver::new(policy, base)),
         is_own: true,

@@ -9,13 +9,13 @@ use std::{
 use abyssale_core::{Export, Finished, Input, Output};
 use abyssale_host::{
     Clock, Error, Observer, Progress,
-    office::{Bell, Mail, Seat},
+    jobs::{Message, RunningJob, Waker},
     trace::Job,
 };
 
 use crate::{
     Client,
-    fetch::{Count, fetch},
+    download::{Count, fetch},
     send::send,
 };
 
@@ -82,7 +82,7 @@ fn carry_on(
     }
 }
 
-/// A job by itself, in nobody's books.
+/// A job by itself, without a store.
 pub(crate) struct Alone {
     pub(crate) export: Export,
     pub(crate) clock: Clock,
@@ -104,32 +104,32 @@ impl Machine for Alone {
     }
 }
 
-impl Machine for Seat<'_, Doorbell> {
+impl Machine for RunningJob<'_, ThreadWaker> {
     fn poll(&mut self) -> Result<Option<Output>, Error> {
         match self.take() {
-            Some(Mail::Output(output)) => Ok(Some(output)),
-            Some(Mail::NotSaved(error)) => Err(error.into()),
+            Some(Message::Output(output)) => Ok(Some(output)),
+            Some(Message::NotSaved(error)) => Err(error.into()),
             None => Ok(None),
         }
     }
 
     fn wait(&mut self) {
-        self.bell().wait();
+        self.waker().wait();
     }
 
     fn tell(&mut self, input: Input) {
-        Seat::tell(self, input);
+        RunningJob::tell(self, input);
     }
 }
 
 /// Wakes a thread.
 #[derive(Debug, Default)]
-pub(crate) struct Doorbell {
+pub(crate) struct ThreadWaker {
     has_rung: Mutex<bool>,
     ringing: Condvar,
 }
 
-impl Doorbell {
+impl ThreadWaker {
     /// Waits until it rings, or has rung since the last time.
     fn wait(&self) {
         let waiting = self.ringing.wait_while(self.has_rung(), |has_rung| !*has_rung);
@@ -141,8 +141,8 @@ impl Doorbell {
     }
 }
 
-impl Bell for Doorbell {
-    fn ring(&self) {
+impl Waker for ThreadWaker {
+    fn wake(&self) {
         *self.has_rung() = true;
         self.ringing.notify_one();
     }

@@ -10,9 +10,9 @@ use std::{
 use abyssale_core::{
     ApiKey, BannerId, InvalidBannerId, Limits, SigningSecret, Store, TokenPlacement, UnknownOutcome,
 };
-use abyssale_host::{Callback, CallbackSettings, Error, ListenerSettings, Office, office::Reception};
+use abyssale_host::{Callback, CallbackSettings, Error, Jobs, ListenerSettings, jobs::JobsHandler};
 
-use crate::{Client, ClientBuilder, Job, Listener, Receiver, Resumed, drive::Doorbell};
+use crate::{Client, ClientBuilder, Job, Listener, Receiver, Resumed, drive::ThreadWaker};
 
 /// Carries out exports, as many at once as there are threads that ask for one.
 ///
@@ -25,7 +25,7 @@ pub struct Exporter(Arc<Inner>);
 struct Inner {
     client: Client,
     callback: Callback,
-    office: Arc<Office<Doorbell>>,
+    jobs: Arc<Jobs<ThreadWaker>>,
     receiver: Receiver,
     listener: Option<Listener>,
 }
@@ -52,7 +52,7 @@ impl Exporter {
     /// after it was dropped. A record that no job can be made of is an [`Error::Record`] in between; it stays where it
     /// is, and is told once.
     pub fn resumed(&self) -> Vec<Result<Resumed<'_>, Error>> {
-        self.0.office.resume().into_iter().map(|claim| Ok(Resumed::new(self, claim?))).collect()
+        self.0.jobs.resume().into_iter().map(|stored| Ok(Resumed::new(self, stored?))).collect()
     }
 
     /// What answers deliveries, to be mounted in a server of your own when there is no `listen`.
@@ -70,8 +70,8 @@ impl Exporter {
         &self.0.client
     }
 
-    pub(crate) fn office(&self) -> &Office<Doorbell> {
-        &self.0.office
+    pub(crate) fn jobs(&self) -> &Jobs<ThreadWaker> {
+        &self.0.jobs
     }
 }
 
@@ -80,7 +80,7 @@ impl Drop for Inner {
         // What has been delivered is answered first, which takes a store.
         drop(self.listener.take());
         // A receiver may be mounted elsewhere for longer; the store is given back now.
-        self.office.close();
+        self.jobs.close();
     }
 }
 
@@ -216,14 +216,14 @@ impl ExporterBuilder {
         let client = self.client.build()?;
         let (callback, endpoint) = self.callback.check(self.listen.is_some())?;
         let store = self.store.map(|NoDebug(store)| store);
-        let office = Office::open(Arc::clone(client.config()), self.limits, client.clock(), store)?;
-        let office = Arc::new(office);
-        let receiver = Receiver::new(endpoint, Reception(Arc::clone(&office)));
+        let jobs = Jobs::open(Arc::clone(client.config()), self.limits, client.clock(), store)?;
+        let jobs = Arc::new(jobs);
+        let receiver = Receiver::new(endpoint, JobsHandler(Arc::clone(&jobs)));
         let listener = match self.listen {
             Some(Listen::Address(address)) => Some(receiver.listen_with(address, &self.listener)?),
             Some(Listen::Socket(socket)) => Some(receiver.listen_on_with(socket, &self.listener)?),
             None => None,
         };
-        Ok(Exporter(Arc::new(Inner { client, callback, office, receiver, listener })))
+        Ok(Exporter(Arc::new(Inner { client, callback, jobs, receiver, listener })))
     }
 }

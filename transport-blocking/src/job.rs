@@ -8,13 +8,13 @@ use std::{
 use abyssale_core::{Finished, Goal, Order, webhook::NewExport};
 use abyssale_host::{
     Error, Observer, Progress,
-    office::{Claim, Seat},
+    jobs::{RunningJob, StoredJob},
     trace,
 };
 
 use crate::{
     Exporter,
-    drive::{Doorbell, drive},
+    drive::{ThreadWaker, drive},
 };
 
 /// An export that waits to be carried out by one of the methods that take it.
@@ -66,9 +66,17 @@ impl<'e> Job<'e> {
     fn run(mut self, goal: Goal, target: Option<&Path>) -> Result<Outcome, Error> {
         let asked_for = self.order.ids().len();
         let order = self.order.with_goal(goal);
-        let seat = self.exporter.office().submit(order, target.map(Path::to_owned), Doorbell::default())?;
-        let job = trace::Job::begin(Some(seat.job()), goal, asked_for);
-        carry_out(self.exporter, job, seat, target.unwrap_or(Path::new("")), asked_for, &mut *self.observer)
+        let running =
+            self.exporter.jobs().submit(order, target.map(Path::to_owned), ThreadWaker::default())?;
+        let job = trace::Job::begin(Some(running.job()), goal, asked_for);
+        carry_out(
+            self.exporter,
+            job,
+            running,
+            target.unwrap_or(Path::new("")),
+            asked_for,
+            &mut *self.observer,
+        )
     }
 }
 
@@ -84,13 +92,13 @@ impl fmt::Debug for Job<'_> {
 #[must_use = "nothing goes on before the job is carried out"]
 pub struct Resumed<'e> {
     exporter: &'e Exporter,
-    claim: Claim<'e, Doorbell>,
+    stored: StoredJob<'e, ThreadWaker>,
     observer: Box<dyn Observer + 'e>,
 }
 
 impl<'e> Resumed<'e> {
-    pub(crate) fn new(exporter: &'e Exporter, claim: Claim<'e, Doorbell>) -> Self {
-        Self { exporter, claim, observer: Box::new(|_: Progress<'_>| {}) }
+    pub(crate) fn new(exporter: &'e Exporter, stored: StoredJob<'e, ThreadWaker>) -> Self {
+        Self { exporter, stored, observer: Box::new(|_: Progress<'_>| {}) }
     }
 
     /// Watches the job, as a new one is watched.
@@ -101,13 +109,13 @@ impl<'e> Resumed<'e> {
 
     /// The order, with the callback address that the service was told.
     pub fn order(&self) -> &Order {
-        self.claim.order()
+        self.stored.order()
     }
 
     /// Where the archive goes: what [`Job::save_to`] was told, as an absolute path. `None` for a job that
     /// [waits](Job::wait) for its event only.
     pub fn target(&self) -> Option<&Path> {
-        self.claim.target().map(PathBuf::as_path)
+        self.stored.target().map(PathBuf::as_path)
     }
 
     /// Carries it out, as far as it was meant to go from the beginning.
@@ -117,14 +125,14 @@ impl<'e> Resumed<'e> {
     pub fn carry_out(mut self) -> Result<Outcome, Error> {
         let (goal, asked_for) = (self.order().goal(), self.order().ids().len());
         let target = self.target().map(Path::to_owned).unwrap_or_default();
-        let seat = self.claim.go_on(Doorbell::default());
-        let job = trace::Job::resume(seat.job(), goal, asked_for);
-        carry_out(self.exporter, job, seat, &target, asked_for, &mut *self.observer)
+        let running = self.stored.resume(ThreadWaker::default());
+        let job = trace::Job::resume(running.job(), goal, asked_for);
+        carry_out(self.exporter, job, running, &target, asked_for, &mut *self.observer)
     }
 
     /// Gives it up, and removes it from the store. An export that was asked for is made all the same.
     pub fn cancel(self) {
-        self.claim.cancel();
+        self.stored.cancel();
     }
 }
 
@@ -149,13 +157,13 @@ pub enum Outcome {
 fn carry_out(
     exporter: &Exporter,
     job: trace::Job,
-    mut seat: Seat<'_, Doorbell>,
+    mut running: RunningJob<'_, ThreadWaker>,
     target: &Path,
     asked_for: usize,
     observer: &mut dyn Observer,
 ) -> Result<Outcome, Error> {
-    let result = drive(exporter.client(), job, &mut seat, target, observer);
-    seat.finish();
+    let result = drive(exporter.client(), job, &mut running, target, observer);
+    running.finish();
     Ok(match result? {
         Finished::Archive { event, bytes } => {
             Outcome::Archive(Archive { path: target.to_owned(), bytes, event, asked_for })

@@ -21,20 +21,20 @@
 //! | receive deliveries, whoever asked for them | [`Receiver`] |
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
-mod behind;
 mod client;
 mod connection;
+mod download;
 mod drive;
 mod exporter;
-mod fetch;
 mod job;
 mod listener;
-mod marking;
 mod receiver;
 mod resolver;
 mod send;
+mod sent_probe;
 mod timed;
 mod tls;
+mod write_behind;
 mod writer;
 
 // The public interface.

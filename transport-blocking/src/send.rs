@@ -13,7 +13,7 @@ use abyssale_core::{
 use abyssale_host::trace::Call;
 use ureq::{Agent, Body, Timeout, http};
 
-use crate::marking::{stall_after_head, watch};
+use crate::sent_probe::{stall_after_head, watch};
 
 /// An agent, and whether it is ours, so that what it sends can be watched.
 #[derive(Clone, Debug)]

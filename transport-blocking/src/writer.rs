@@ -11,11 +11,11 @@ use abyssale_core::{
     download::{DownloadError, Receive, Stream, Transfer},
     webhook::NewExport,
 };
-use abyssale_host::{Error, Observer, Progress, fetch_only, trace::Job};
+use abyssale_host::{Error, Observer, Progress, download_only, trace::Job};
 
 use crate::{
     Client,
-    fetch::{Count, Store, fetch_into},
+    download::{Count, Store, fetch_into},
 };
 
 /// Downloads the archive that an event names, over as many attempts as the settings allow.
@@ -42,7 +42,7 @@ fn carry_on(
     observer: &mut dyn Observer,
 ) -> Result<Finished, Error> {
     let clock = client.clock();
-    let mut export = fetch_only(client.config(), event, clock.now())?;
+    let mut export = download_only(client.config(), event, clock.now())?;
     let mut stream = Stream::new();
     loop {
         while let Some(output) = export.poll_output() {

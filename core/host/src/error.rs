@@ -73,7 +73,7 @@ pub enum Error {
     },
     /// There is no thread to look at the time and to save jobs.
     #[error("no thread can be started: {0}")]
-    Clerk(io::Error),
+    Saver(io::Error),
     /// The working directory, which a path is relative to, cannot be told.
     #[error("the working directory cannot be told: {0}")]
     WorkingDirectory(io::Error),

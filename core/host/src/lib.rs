@@ -1,6 +1,6 @@
 //! What both transports need of an operating system, so that neither repeats the other and core
 //! stays free of it: settings from the environment, a clock, randomness, files, and the
-//! office where the jobs of an exporter are administered and saved.
+//! jobs of an exporter and how they are saved.
 //!
 //! There is no network in here. Most programs use `abyssale-blocking` or `abyssale-async`, which
 //! show everything of it that a user needs.
@@ -10,11 +10,11 @@ mod callback;
 mod clock;
 pub mod connections;
 mod counters;
+mod download_file;
+mod download_only;
 mod error;
-mod fetch_only;
-mod file;
+pub mod jobs;
 mod listener_settings;
-pub mod office;
 mod progress;
 mod receiver;
 mod settings;
@@ -30,11 +30,11 @@ pub use self::{
     callback::{Callback, CallbackSettings},
     clock::Clock,
     counters::{Counters, Counts},
+    download_file::DownloadFile,
+    download_only::download_only,
     error::Error,
-    fetch_only::fetch_only,
-    file::PartFile,
+    jobs::Jobs,
     listener_settings::{DELIVERY_TIMEOUT, ListenerSettings},
-    office::Office,
     progress::{Observer, Progress},
     receiver::{Answer, Deliveries, Handler, Taken},
     settings::{InvalidSetting, Settings},

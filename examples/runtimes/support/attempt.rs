@@ -12,7 +12,7 @@ use abyssale_core::{
     http::{Request, Scheme},
     http1::ResponseReader,
 };
-use abyssale_host::PartFile;
+use abyssale_host::DownloadFile;
 
 /// One call or download.
 ///
@@ -37,7 +37,7 @@ enum Kind {
     },
     Download {
         transfer: Box<Transfer>,
-        file: Option<Box<PartFile>>,
+        file: Option<Box<DownloadFile>>,
         receive: Option<Receive>,
         first_byte: Duration,
         stall: Duration,
@@ -67,7 +67,7 @@ impl Attempt {
                 (call, Kind::Call { request, deadline })
             }
             Output::Download { call, mut transfer, first_byte_timeout: first_byte, stall_timeout: stall } => {
-                let file = PartFile::open(target).map_err(|error| {
+                let file = DownloadFile::open(target).map_err(|error| {
                     phase = Phase::Over(Input::of_download(call, Err(error)));
                 });
                 if let Ok(file) = &file {

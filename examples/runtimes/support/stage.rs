@@ -16,7 +16,7 @@ use abyssale_core::{
     http1::answer,
     webhook::{CallbackEndpoint, Delivery, NewExport},
 };
-use abyssale_host::{CallbackSettings, Clock, Settings, fetch_only};
+use abyssale_host::{CallbackSettings, Clock, Settings, download_only};
 use abyssale_simulator::{DEMO_BANNERS, Simulator};
 
 use crate::Attempt;
@@ -102,7 +102,7 @@ impl Stage {
     /// The job.
     pub fn export(&self) -> Result<Export, Box<dyn Error>> {
         Ok(match &self.event {
-            Some(event) => fetch_only(&self.config, event, self.now())?,
+            Some(event) => download_only(&self.config, event, self.now())?,
             None => Export::new(Arc::clone(&self.config), self.order.clone(), self.now()),
         })
     }

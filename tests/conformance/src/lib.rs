@@ -54,7 +54,7 @@ pub trait Client {
     /// Carries out a job with the goal `Acceptance` and the policy `UnknownOutcome::Fail`.
     fn create_export(&self, order: &Order) -> Result<ExportId, Box<Failure>>;
 
-    /// Carries out a job that has its event already (as `abyssale_host::fetch_only` makes it), and returns the archive's
+    /// Carries out a job that has its event already (as `abyssale_host::download_only` makes it), and returns the archive's
     /// size.
     fn download(&self, event: &NewExport, target: &Path) -> Result<u64, Box<Failure>>;
 }

@@ -23,7 +23,7 @@ use abyssale_core::{
 ///
 /// Dropped before [`finish`](Self::finish), it stays if the download can be resumed, and is removed if not.
 #[derive(Debug)]
-pub struct PartFile {
+pub struct DownloadFile {
     target: PathBuf,
     path: PathBuf,
     state_path: PathBuf,
@@ -39,7 +39,7 @@ pub struct PartFile {
     is_finished: bool,
 }
 
-impl PartFile {
+impl DownloadFile {
     /// Finds what an earlier download to `target` has left, or begins. The folder must exist.
     ///
     /// Whatever is at `target` stays there until [`finish`](Self::finish).
@@ -165,7 +165,7 @@ impl PartFile {
     }
 }
 
-impl Drop for PartFile {
+impl Drop for DownloadFile {
     fn drop(&mut self) {
         if !self.is_finished && (self.resume_state.is_none() || self.len == 0) {
             // The bytes first: a state alone is ignored. Still locked, so nobody else has begun.

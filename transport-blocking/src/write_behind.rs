@@ -9,12 +9,12 @@ use std::{
 };
 
 use abyssale_core::download::{DownloadError, Receive, Transfer};
-use abyssale_host::PartFile;
+use abyssale_host::DownloadFile;
 
-use crate::fetch::{CHUNK, Store};
+use crate::download::{CHUNK, Store};
 
 /// Dropped, it waits until what has come is written, and closes the file.
-pub(crate) struct Behind {
+pub(crate) struct WriteBehind {
     target: PathBuf,
     state: State,
     /// How many bytes have come, written or not.
@@ -23,7 +23,7 @@ pub(crate) struct Behind {
 
 enum State {
     /// There is no body yet.
-    Idle(Box<PartFile>),
+    Idle(Box<DownloadFile>),
     Writing(Writer),
     /// It is over.
     Ended,
@@ -34,16 +34,16 @@ struct Writer {
     full: SyncSender<(Vec<u8>, usize)>,
     /// The same buffers, on their way back.
     empty: Receiver<Vec<u8>>,
-    thread: JoinHandle<Result<PartFile, DownloadError>>,
+    thread: JoinHandle<Result<DownloadFile, DownloadError>>,
 }
 
-impl Behind {
-    pub(crate) fn new(file: PartFile, target: PathBuf) -> Self {
+impl WriteBehind {
+    pub(crate) fn new(file: DownloadFile, target: PathBuf) -> Self {
         Self { target, len: file.len(), state: State::Idle(Box::new(file)) }
     }
 
     /// The file, with everything in it that has come.
-    fn into_file(mut self) -> Result<PartFile, DownloadError> {
+    fn into_file(mut self) -> Result<DownloadFile, DownloadError> {
         match mem::replace(&mut self.state, State::Ended) {
             State::Idle(file) => Ok(*file),
             State::Writing(writer) => writer.end(),
@@ -52,7 +52,7 @@ impl Behind {
     }
 }
 
-impl Store for Behind {
+impl Store for WriteBehind {
     fn resumed(&self, transfer: Transfer) -> Transfer {
         match &self.state {
             State::Idle(file) => file.resumed(transfer),
@@ -106,7 +106,7 @@ impl Store for Behind {
     }
 }
 
-impl Drop for Behind {
+impl Drop for WriteBehind {
     fn drop(&mut self) {
         // The next attempt goes on from what is there, and would find the file locked.
         if let State::Writing(writer) = mem::replace(&mut self.state, State::Ended) {
@@ -117,7 +117,7 @@ impl Drop for Behind {
 }
 
 impl Writer {
-    fn start(mut file: PartFile) -> io::Result<Self> {
+    fn start(mut file: DownloadFile) -> io::Result<Self> {
         let (full, filled) = sync_channel::<(Vec<u8>, usize)>(WAITING);
         let (emptied, empty) = channel();
         let thread = thread::Builder::new().name("abyssale-write".into()).spawn(move || {
@@ -131,7 +131,7 @@ impl Writer {
         Ok(Self { full, empty, thread })
     }
 
-    fn end(self) -> Result<PartFile, DownloadError> {
+    fn end(self) -> Result<DownloadFile, DownloadError> {
         drop(self.full);
         self.thread.join().unwrap_or_else(|_| Err(ended()))
     }

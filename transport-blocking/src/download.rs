@@ -12,15 +12,15 @@ use abyssale_core::{
     download::{DownloadError, Receive, Step, Transfer},
 };
 use abyssale_host::{
-    PartFile,
+    DownloadFile,
     trace::{self, Download},
 };
 use ureq::{Body, http};
 
 use crate::{
     Client,
-    behind::Behind,
     send::{begin_download, read_bounded},
+    write_behind::WriteBehind,
 };
 
 /// How far a download is.
@@ -57,7 +57,7 @@ pub(crate) fn fetch(
     target: &Path,
     progress: &mut dyn FnMut(Count),
 ) -> Result<u64, DownloadError> {
-    let open = || Ok(Behind::new(PartFile::open(target)?, target.to_owned()));
+    let open = || Ok(WriteBehind::new(DownloadFile::open(target)?, target.to_owned()));
     fetch_into(client, call, transfer, first_byte, stall, open, progress)
 }
 

@@ -9,7 +9,7 @@ use abyssale_core::{
     http::Response,
 };
 use abyssale_host::{
-    PartFile,
+    DownloadFile,
     trace::{self, Download},
 };
 use http_body_util::BodyExt as _;
@@ -22,7 +22,7 @@ use tokio::{
 use crate::{
     Client,
     send::{begin, read_bounded, with_causes},
-    sink::{Sink, in_background, interrupted},
+    write_behind::{WriteBehind, in_background, interrupted},
 };
 
 /// How far a download is.
@@ -70,7 +70,7 @@ async fn attempt(
     progress: watch::Sender<Count>,
 ) -> Result<u64, DownloadError> {
     let owned = target.to_owned();
-    let file = in_background(move || PartFile::open(&owned)).await?;
+    let file = in_background(move || DownloadFile::open(&owned)).await?;
     let mut transfer = file.resumed(transfer);
     if let Some(rest) = transfer.nothing_left() {
         progress.send_replace(Count { received: rest.from, total: rest.total, resumed_from: rest.from });
@@ -131,7 +131,7 @@ pub(crate) async fn ask(
 }
 
 async fn take_in(
-    file: PartFile,
+    file: DownloadFile,
     receive: Receive,
     mut body: Incoming,
     stall: Duration,
@@ -141,23 +141,23 @@ async fn take_in(
     trace::receiving(&receive);
     progress.send_replace(count);
     let begun = receive.clone();
-    let mut sink = Sink::new(file, move |file| file.begin(&begun));
+    let mut write_behind = WriteBehind::new(file, move |file| file.begin(&begun));
     let mut deadline = Instant::now() + stall;
     let ended = loop {
         tokio::select! {
             biased;
-            turned = patiently(sink.turn(), stall, progress), if sink.is_waiting() => turned?,
-            frame = body.frame(), if !sink.is_full() => match frame {
+            turned = patiently(write_behind.turn(), stall, progress), if write_behind.is_waiting() => turned?,
+            frame = body.frame(), if !write_behind.is_full() => match frame {
                 None => break Ok(()),
                 Some(Err(error)) => break Err(interrupted(&with_causes(&error))),
                 Some(Ok(frame)) => if let Ok(piece) = frame.into_data() {
                     count.received += piece.len() as u64;
                     trace::received(count.received);
-                    sink.push(piece);
+                    write_behind.push(piece);
                     progress.send_replace(count);
                 },
             },
-            () = sleep_until(deadline), if !sink.is_full() => {
+            () = sleep_until(deadline), if !write_behind.is_full() => {
                 break Err(interrupted(&format!("no byte came for {} s", stall.as_secs_f32())));
             }
         }
@@ -165,7 +165,7 @@ async fn take_in(
         deadline = Instant::now() + stall;
     };
     // What has come is kept, whatever came of the rest.
-    let file = at_the_end(sink.into_file(), stall, progress).await?;
+    let file = at_the_end(write_behind.into_file(), stall, progress).await?;
     let close = in_background(move || match ended {
         Ok(()) => file.finish(&receive),
         Err(error) => {

@@ -1,32 +1,32 @@
-//! Who carries out a job: a seat for who does, a claim for who is about to go on with one.
+//! Handles to a job: running, or stored and not yet resumed.
 
 use std::{fmt, path::PathBuf, sync::Arc};
 
 use abyssale_core::{Input, JobId, Order};
 
 use super::{
-    Office, State,
-    desk::{Bell, Desk, Mail},
+    Jobs, State,
+    mailbox::{Mailbox, Message, Waker},
 };
 
 /// A job that is being carried out, for as long as this lives.
 ///
 /// Dropped before its result was taken, the job is cancelled, or held if there is a store.
-pub struct Seat<'o, B: Bell> {
-    office: &'o Office<B>,
+pub struct RunningJob<'j, W: Waker> {
+    jobs: &'j Jobs<W>,
     job: JobId,
-    desk: Arc<Desk<B>>,
+    mailbox: Arc<Mailbox<W>>,
     is_over: bool,
 }
 
-impl<'o, B: Bell> Seat<'o, B> {
-    pub(super) fn new(office: &'o Office<B>, job: JobId, desk: Arc<Desk<B>>) -> Self {
-        Self { office, job, desk, is_over: false }
+impl<'j, W: Waker> RunningJob<'j, W> {
+    pub(super) fn new(jobs: &'j Jobs<W>, job: JobId, mailbox: Arc<Mailbox<W>>) -> Self {
+        Self { jobs, job, mailbox, is_over: false }
     }
 
-    /// The bell that rings when there is mail.
-    pub fn bell(&self) -> &B {
-        &self.desk.bell
+    /// Returns the waker of the job's thread or task.
+    pub fn waker(&self) -> &W {
+        &self.mailbox.waker
     }
 
     /// The number of the job.
@@ -35,13 +35,13 @@ impl<'o, B: Bell> Seat<'o, B> {
     }
 
     /// The next thing to be done, if there is one.
-    pub fn take(&self) -> Option<Mail> {
-        self.desk.take()
+    pub fn take(&self) -> Option<Message> {
+        self.mailbox.take()
     }
 
-    /// Tells the job what happened. Whatever becomes of it, the next mail says what follows.
+    /// Tells the job what happened. Whatever becomes of it, the next message says what follows.
     pub fn tell(&self, input: Input) {
-        let shared = &self.office.shared;
+        let shared = &self.jobs.shared;
         let mut state = shared.lock();
         let _ = state.exports.handle(shared.clock.now(), self.job, input);
         shared.pump(&mut state);
@@ -50,24 +50,24 @@ impl<'o, B: Bell> Seat<'o, B> {
     /// The result has been taken: the store may forget the job.
     pub fn finish(mut self) {
         self.is_over = true;
-        let mut state = self.office.shared.lock();
-        if let Some(books) = &mut state.books {
-            books.strike_out(self.job);
-            self.office.shared.work.notify_one();
+        let mut state = self.jobs.shared.lock();
+        if let Some(save_queue) = &mut state.save_queue {
+            save_queue.strike_out(self.job);
+            self.jobs.shared.work.notify_one();
         }
     }
 }
 
-impl<B: Bell> Drop for Seat<'_, B> {
+impl<W: Waker> Drop for RunningJob<'_, W> {
     fn drop(&mut self) {
         if self.is_over {
             return;
         }
-        let shared = &self.office.shared;
+        let shared = &self.jobs.shared;
         let mut state = shared.lock();
-        state.desks.remove(&self.job);
+        state.mailboxes.remove(&self.job);
         let now = shared.clock.now();
-        if state.books.is_some() {
+        if state.save_queue.is_some() {
             if state.exports.hold(now, self.job) {
                 state.held.insert(self.job);
             }
@@ -78,26 +78,26 @@ impl<B: Bell> Drop for Seat<'_, B> {
     }
 }
 
-impl<B: Bell> fmt::Debug for Seat<'_, B> {
+impl<W: Waker> fmt::Debug for RunningJob<'_, W> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Seat").field("job", &self.job).finish_non_exhaustive()
+        f.debug_struct("RunningJob").field("job", &self.job).finish_non_exhaustive()
     }
 }
 
 /// A job that nobody carries out, and nobody else will while this lives.
-pub struct Claim<'o, B: Bell> {
-    office: &'o Office<B>,
+pub struct StoredJob<'j, W: Waker> {
+    jobs: &'j Jobs<W>,
     job: JobId,
     order: Order,
     target: Option<PathBuf>,
     is_taken: bool,
 }
 
-impl<'o, B: Bell> Claim<'o, B> {
-    pub(super) fn new(office: &'o Office<B>, state: &State<B>, job: JobId) -> Option<Self> {
+impl<'j, W: Waker> StoredJob<'j, W> {
+    pub(super) fn new(jobs: &'j Jobs<W>, state: &State<W>, job: JobId) -> Option<Self> {
         let order = state.exports.get(job)?.order().clone();
-        let target = state.books.as_ref().and_then(|books| books.target(job)).cloned();
-        Some(Self { office, job, order, target, is_taken: false })
+        let target = state.save_queue.as_ref().and_then(|save_queue| save_queue.target(job)).cloned();
+        Some(Self { jobs, job, order, target, is_taken: false })
     }
 
     /// What was ordered.
@@ -111,20 +111,20 @@ impl<'o, B: Bell> Claim<'o, B> {
     }
 
     /// Goes on with it.
-    pub fn go_on(mut self, bell: B) -> Seat<'o, B> {
+    pub fn resume(mut self, waker: W) -> RunningJob<'j, W> {
         self.is_taken = true;
-        let mut state = self.office.shared.lock();
-        state.exports.release(self.office.shared.clock.now(), self.job);
-        self.office.seat(state, self.job, bell)
+        let mut state = self.jobs.shared.lock();
+        state.exports.release(self.jobs.shared.clock.now(), self.job);
+        self.jobs.running(state, self.job, waker)
     }
 
     /// Gives it up: it is cancelled, and the store forgets it.
     pub fn cancel(mut self) {
         self.is_taken = true;
-        let shared = &self.office.shared;
+        let shared = &self.jobs.shared;
         let mut state = shared.lock();
-        if let Some(books) = &mut state.books {
-            books.strike_out(self.job);
+        if let Some(save_queue) = &mut state.save_queue {
+            save_queue.strike_out(self.job);
         }
         state.exports.release(shared.clock.now(), self.job);
         let _ = state.exports.handle(shared.clock.now(), self.job, Input::Cancel);
@@ -132,16 +132,16 @@ impl<'o, B: Bell> Claim<'o, B> {
     }
 }
 
-impl<B: Bell> Drop for Claim<'_, B> {
+impl<W: Waker> Drop for StoredJob<'_, W> {
     fn drop(&mut self) {
         if !self.is_taken {
-            self.office.shared.lock().held.insert(self.job);
+            self.jobs.shared.lock().held.insert(self.job);
         }
     }
 }
 
-impl<B: Bell> fmt::Debug for Claim<'_, B> {
+impl<W: Waker> fmt::Debug for StoredJob<'_, W> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Claim").field("job", &self.job).finish_non_exhaustive()
+        f.debug_struct("StoredJob").field("job", &self.job).finish_non_exhaustive()
     }
 }

@@ -19,8 +19,8 @@ impl Room {
     }
 
     /// Begins a download of 22 bytes under a strong validator, or without one.
-    fn begin(&self, resumable: bool) -> (PartFile, Receive) {
-        let mut file = PartFile::open(&self.target).unwrap();
+    fn begin(&self, resumable: bool) -> (DownloadFile, Receive) {
+        let mut file = DownloadFile::open(&self.target).unwrap();
         let head = [(if resumable { "etag" } else { "x" }, "\"a\""), ("content-length", "22")];
         let Step::Receive(receive) = transfer().handle_head(200, &head) else { panic!() };
         file.begin(&receive).unwrap();
@@ -76,7 +76,7 @@ fn what_can_be_resumed_is_kept_and_found() {
     assert!(matches!(file.finish(&receive), Err(DownloadError::Interrupted(_))));
     assert_eq!(room.names(), ["banners.zip.part", "banners.zip.part.json"]);
 
-    let mut file = PartFile::open(&room.target).unwrap();
+    let mut file = DownloadFile::open(&room.target).unwrap();
     let mut transfer = file.resumed(transfer());
     assert_eq!(transfer.resumes_from(), 9);
     let Step::Receive(receive) = transfer.handle_head(206, &[("content-range", "bytes 9-21/22")]) else {
@@ -92,7 +92,7 @@ fn what_can_be_resumed_is_kept_and_found() {
 #[test]
 fn what_cannot_be_resumed_is_removed() {
     let room = Room::new();
-    drop(PartFile::open(&room.target).unwrap());
+    drop(DownloadFile::open(&room.target).unwrap());
     assert!(room.names().is_empty(), "nothing had come");
     let (mut file, _) = room.begin(false);
     file.write(b"PK").unwrap();
@@ -121,7 +121,7 @@ fn bytes_without_a_readable_state_are_not_resumed() {
         let room = Room::new();
         fs::write(room.folder.path().join("banners.zip.part"), "PK").unwrap();
         fs::write(room.folder.path().join("banners.zip.part.json"), state).unwrap();
-        assert_eq!(PartFile::open(&room.target).unwrap().resumed(transfer()).resumes_from(), 0);
+        assert_eq!(DownloadFile::open(&room.target).unwrap().resumed(transfer()).resumes_from(), 0);
     }
 }
 
@@ -129,13 +129,13 @@ fn bytes_without_a_readable_state_are_not_resumed() {
 fn two_downloads_to_one_target_do_not_mix() {
     let room = Room::new();
     let (mut file, receive) = room.begin(true);
-    let busy = PartFile::open(&room.target).unwrap_err();
+    let busy = DownloadFile::open(&room.target).unwrap_err();
     assert!(
         matches!(&busy, DownloadError::Storage(why) if why.ends_with("another download to this file is under way"))
     );
     file.write(EMPTY_ARCHIVE).unwrap();
     file.finish(&receive).unwrap();
-    assert!(PartFile::open(&room.target).is_ok());
+    assert!(DownloadFile::open(&room.target).is_ok());
 }
 
 #[test]
@@ -145,16 +145,16 @@ fn the_lock_ends_with_the_download_and_not_with_the_last_copy_of_its_handle() {
     // What a child process holds between fork and exec.
     let copy = file.file.try_clone().unwrap();
     drop(file);
-    assert!(PartFile::open(&room.target).is_ok());
+    assert!(DownloadFile::open(&room.target).is_ok());
     drop(copy);
 }
 
 #[test]
 fn a_folder_that_is_not_there_is_named() {
     let room = Room::new();
-    let error = PartFile::open(&room.folder.path().join("missing/banners.zip")).unwrap_err();
+    let error = DownloadFile::open(&room.folder.path().join("missing/banners.zip")).unwrap_err();
     assert!(error.to_string().contains("missing"), "{error}");
-    assert!(PartFile::open(room.folder.path()).is_err());
+    assert!(DownloadFile::open(room.folder.path()).is_err());
 }
 
 #[test]
@@ -179,7 +179,7 @@ fn a_pipe_that_lies_in_wait_is_not_waited_for() {
         return eprintln!("SKIPPED: a pipe in the way (there is no mkfifo)");
     }
     fs::write(room.folder.path().join("banners.zip.part"), "PK").unwrap();
-    assert_eq!(PartFile::open(&room.target).unwrap().resumed(transfer()).resumes_from(), 0);
+    assert_eq!(DownloadFile::open(&room.target).unwrap().resumed(transfer()).resumes_from(), 0);
 }
 
 #[cfg(unix)]
@@ -191,10 +191,10 @@ fn a_link_that_lies_in_wait_is_not_written_through() {
     fs::write(&victim, "precious").unwrap();
     let part = room.folder.path().join("banners.zip.part");
     symlink(&victim, &part).unwrap();
-    assert!(matches!(PartFile::open(&room.target), Err(DownloadError::Storage(_))));
+    assert!(matches!(DownloadFile::open(&room.target), Err(DownloadError::Storage(_))));
     fs::remove_file(&part).unwrap();
     fs::hard_link(&victim, &part).unwrap();
-    assert!(PartFile::open(&room.target).is_err());
+    assert!(DownloadFile::open(&room.target).is_err());
     fs::remove_file(&part).unwrap();
     symlink(&victim, room.folder.path().join("banners.zip.part.json")).unwrap();
     drop(room.begin(true));

@@ -1,24 +1,24 @@
 //! The way of a body's pieces to the disk, which may take its time while the runtime's threads must not wait for it.
 
 use abyssale_core::download::DownloadError;
-use abyssale_host::PartFile;
+use abyssale_host::DownloadFile;
 use bytes::Bytes;
 use tokio::task::{JoinHandle, spawn_blocking};
 
 /// A file that is written to in the background, one batch at a time, while the next one gathers.
 ///
 /// Dropped, it stops after the batch that is being written; the file's lock is kept until then.
-pub(crate) struct Sink {
-    writing: JoinHandle<Result<PartFile, DownloadError>>,
+pub(crate) struct WriteBehind {
+    writing: JoinHandle<Result<DownloadFile, DownloadError>>,
     gathered: Vec<Bytes>,
     bytes: usize,
 }
 
-impl Sink {
+impl WriteBehind {
     /// A sink into `file`, once `prepare` has been done to it.
     pub(crate) fn new(
-        mut file: PartFile,
-        prepare: impl FnOnce(&mut PartFile) -> Result<(), DownloadError> + Send + 'static,
+        mut file: DownloadFile,
+        prepare: impl FnOnce(&mut DownloadFile) -> Result<(), DownloadError> + Send + 'static,
     ) -> Self {
         let writing = spawn_blocking(move || prepare(&mut file).map(|()| file));
         Self { writing, gathered: Vec::new(), bytes: 0 }
@@ -55,7 +55,7 @@ impl Sink {
     }
 
     /// Waits until everything is written.
-    pub(crate) async fn into_file(mut self) -> Result<PartFile, DownloadError> {
+    pub(crate) async fn into_file(mut self) -> Result<DownloadFile, DownloadError> {
         if self.is_waiting() {
             self.turn().await?;
         }

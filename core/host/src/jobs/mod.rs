@@ -1,17 +1,17 @@
-//! Where the jobs of one exporter are administered: core's [`Exports`] behind a lock, a store, and a desk for each job.
+//! Where the jobs of one exporter are administered: core's [`Exports`] behind a lock, a store, and a mailbox for each job.
 //!
 //! ```text
-//!   a job's thread or task          the office                         the clerk, a thread
+//!   a job's thread or task          the jobs                         the saver thread
 //!   ──────────────────────          ──────────                         ───────────────────
-//!   Seat::tell ───────────────────► Exports ──► outputs ──┐
-//!   Office::handle_later ─────────►         ──► changes ──┤
+//!   RunningJob::tell ───────────────────► Exports ──► outputs ──┐
+//!   Jobs::handle_later ─────────►         ──► changes ──┤
 //!                                                         ▼
-//!   Seat::take ◄── desk ◄── directly, if there is no store and nothing to save
+//!   RunningJob::take ◄── mailbox ◄── directly, if there is no store and nothing to save
 //!                     ▲                                   │
 //!                     └─── once the batch is saved ◄──────┴──► Store::write, one batch at a time; the time
 //! ```
 //!
-//! Whoever tells the office something also takes what follows from it out of [`Exports`]. With a store, both the outputs
+//! Whoever tells the jobs something also takes what follows from it out of [`Exports`]. With a store, both the outputs
 //! and the replies to deliveries wait for the next batch: nothing is done, and nothing acknowledged, that is not saved.
 //! While a batch is being written the next one gathers, so however many jobs there are, they share the disk's time.
 //!
@@ -20,10 +20,10 @@
 //! once its thread or task has taken the result. A job whose thread or task has gone before that is cancelled, or, with
 //! a store, [held](Exports::hold) until somebody goes on with it, in this process or another.
 
-mod books;
-mod clerk;
-mod desk;
-mod seat;
+mod handle;
+mod mailbox;
+mod save_queue;
+mod saver;
 
 #[cfg(test)]
 mod tests;
@@ -41,45 +41,45 @@ use abyssale_core::{
     webhook::{Delivery, Reply},
 };
 
-use self::{books::Books, desk::Desk};
+use self::{mailbox::Mailbox, save_queue::SaveQueue};
 use crate::{Answer, Clock, Error, Handler, store::Record};
 
 pub use self::{
-    desk::{Bell, Mail},
-    seat::{Claim, Seat},
+    handle::{RunningJob, StoredJob},
+    mailbox::{Message, Waker},
 };
 
 /// The jobs of one exporter. See the [module](self).
-pub struct Office<B: Bell> {
-    shared: Arc<Shared<B>>,
-    clerk: Mutex<Option<JoinHandle<()>>>,
+pub struct Jobs<W: Waker> {
+    shared: Arc<Shared<W>>,
+    saver: Mutex<Option<JoinHandle<()>>>,
 }
 
-struct Shared<B> {
-    state: Mutex<State<B>>,
-    /// Wakes the clerk.
+struct Shared<W> {
+    state: Mutex<State<W>>,
+    /// Wakes the saver.
     work: Condvar,
     clock: Clock,
 }
 
-struct State<B> {
+struct State<W> {
     exports: Exports,
-    desks: BTreeMap<JobId, Arc<Desk<B>>>,
+    mailboxes: BTreeMap<JobId, Arc<Mailbox<W>>>,
     /// `None` without a store.
-    books: Option<Books<B>>,
+    save_queue: Option<SaveQueue<W>>,
     /// Jobs that nobody carries out.
     held: BTreeSet<JobId>,
     /// Records that no job could be made of, until somebody has been told.
     unread: Vec<(JobId, RestoreError)>,
-    /// What is on its way from the jobs to the desks.
-    polled: Vec<(Arc<Desk<B>>, Output)>,
-    /// When the clerk looks at the time again.
+    /// What is on its way from the jobs to the mailboxes.
+    polled: Vec<(Arc<Mailbox<W>>, Output)>,
+    /// When the saver looks at the time again.
     alarm: Option<Timestamp>,
     closing: bool,
 }
 
-impl<B: Bell> Office<B> {
-    /// An office with the jobs that are in the store, each held. Reads the store, and starts the clerk.
+impl<W: Waker> Jobs<W> {
+    /// Reads the jobs that are in the store, each held, and starts the saver.
     pub fn open(
         config: Arc<Config>,
         limits: Limits,
@@ -88,8 +88,8 @@ impl<B: Bell> Office<B> {
     ) -> Result<Self, Error> {
         let mut state = State {
             exports: Exports::new(config, limits),
-            desks: BTreeMap::new(),
-            books: store.is_some().then(Books::new),
+            mailboxes: BTreeMap::new(),
+            save_queue: store.is_some().then(SaveQueue::new),
             held: BTreeSet::new(),
             unread: Vec::new(),
             polled: Vec::new(),
@@ -103,32 +103,37 @@ impl<B: Bell> Office<B> {
             }
         }
         let shared = Arc::new(Shared { state: Mutex::new(state), work: Condvar::new(), clock });
-        let clerk = clerk::start(Arc::clone(&shared), store).map_err(Error::Clerk)?;
-        Ok(Self { shared, clerk: Mutex::new(Some(clerk)) })
+        let saver = saver::start(Arc::clone(&shared), store).map_err(Error::Saver)?;
+        Ok(Self { shared, saver: Mutex::new(Some(saver)) })
     }
 
-    /// Takes an order, and gives a seat to who is going to carry it out.
+    /// Adds a job for an order, and returns the handle that runs it.
     ///
     /// `target` is kept with it, as an absolute path.
-    pub fn submit(&self, order: Order, target: Option<PathBuf>, bell: B) -> Result<Seat<'_, B>, Error> {
+    pub fn submit(
+        &self,
+        order: Order,
+        target: Option<PathBuf>,
+        waker: W,
+    ) -> Result<RunningJob<'_, W>, Error> {
         let target = target.map(std::path::absolute).transpose().map_err(Error::WorkingDirectory)?;
         let mut state = self.shared.lock();
         let job = state.exports.submit(self.shared.clock.now(), order)?;
-        if let Some(books) = &mut state.books {
-            books.add(job, target, true);
+        if let Some(save_queue) = &mut state.save_queue {
+            save_queue.add(job, target, true);
         }
-        Ok(self.seat(state, job, bell))
+        Ok(self.running(state, job, waker))
     }
 
     /// The jobs that are in the store and that nobody carries out, oldest first; and, once, those records that no job can
     /// be made of. They stay in the store.
-    pub fn resume(&self) -> Vec<Result<Claim<'_, B>, Error>> {
+    pub fn resume(&self) -> Vec<Result<StoredJob<'_, W>, Error>> {
         let mut state = self.shared.lock();
         let held = std::mem::take(&mut state.held).into_iter();
-        let mut claims: Vec<_> = held.filter_map(|job| Claim::new(self, &state, job)).map(Ok).collect();
+        let mut stored: Vec<_> = held.filter_map(|job| StoredJob::new(self, &state, job)).map(Ok).collect();
         let unread = std::mem::take(&mut state.unread);
-        claims.extend(unread.into_iter().map(|(job, source)| Err(Error::Record { job, source })));
-        claims
+        stored.extend(unread.into_iter().map(|(job, source)| Err(Error::Record { job, source })));
+        stored
     }
 
     /// How many jobs there are, held ones included.
@@ -146,50 +151,51 @@ impl<B: Bell> Office<B> {
     pub fn close(&self) {
         self.shared.lock().closing = true;
         self.shared.work.notify_all();
-        let clerk = self.clerk.lock().unwrap_or_else(PoisonError::into_inner).take();
-        if let Some(clerk) = clerk {
-            // A panic of the clerk has been printed; there is nothing left to clean up after it.
-            let _ended = clerk.join();
+        let saver = self.saver.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(saver) = saver {
+            // A panic of the saver has been printed; there is nothing left to clean up after it.
+            let _ended = saver.join();
         }
     }
 
-    fn seat(&self, mut state: MutexGuard<'_, State<B>>, job: JobId, bell: B) -> Seat<'_, B> {
-        let desk = Arc::new(Desk::new(bell));
-        state.desks.insert(job, Arc::clone(&desk));
+    fn running(&self, mut state: MutexGuard<'_, State<W>>, job: JobId, waker: W) -> RunningJob<'_, W> {
+        let mailbox = Arc::new(Mailbox::new(waker));
+        state.mailboxes.insert(job, Arc::clone(&mailbox));
         self.shared.pump(&mut state);
-        Seat::new(self, job, desk)
+        RunningJob::new(self, job, mailbox)
     }
 }
 
-impl<B: Bell> Drop for Office<B> {
+impl<W: Waker> Drop for Jobs<W> {
     fn drop(&mut self) {
         self.close();
     }
 }
 
-impl<B: Bell> Shared<B> {
-    fn lock(&self) -> MutexGuard<'_, State<B>> {
+impl<W: Waker> Shared<W> {
+    fn lock(&self) -> MutexGuard<'_, State<W>> {
         // A job that panicked while it was told something is damaged at most itself.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Takes out of the jobs what has to be done, and leaves it where it is found.
-    fn pump(&self, state: &mut State<B>) {
+    fn pump(&self, state: &mut State<W>) {
         state.gather();
         while let Some((job, output)) = state.exports.poll_output() {
             let is_done = matches!(output, Output::Done(_));
-            let desk = if is_done { state.desks.remove(&job) } else { state.desks.get(&job).cloned() };
-            state.polled.extend(desk.map(|desk| (desk, output)));
+            let mailbox =
+                if is_done { state.mailboxes.remove(&job) } else { state.mailboxes.get(&job).cloned() };
+            state.polled.extend(mailbox.map(|mailbox| (mailbox, output)));
         }
         // From here on, what was polled may have been sent.
         state.gather();
-        for (desk, output) in std::mem::take(&mut state.polled) {
-            match &mut state.books {
-                Some(books) => books.post(&desk, Mail::Output(output)),
-                None => desk.post(Mail::Output(output)),
+        for (mailbox, output) in std::mem::take(&mut state.polled) {
+            match &mut state.save_queue {
+                Some(save_queue) => save_queue.post(&mailbox, Message::Output(output)),
+                None => mailbox.post(Message::Output(output)),
             }
         }
-        let is_due = state.books.as_ref().is_some_and(|books| !books.is_settled());
+        let is_due = state.save_queue.as_ref().is_some_and(|save_queue| !save_queue.is_settled());
         let next = state.exports.poll_timeout();
         if is_due || next.is_some_and(|next| state.alarm.is_none_or(|alarm| next < alarm)) {
             self.work.notify_one();
@@ -197,16 +203,16 @@ impl<B: Bell> Shared<B> {
     }
 }
 
-impl<B: Bell> State<B> {
+impl<W: Waker> State<W> {
     fn restore(&mut self, now: Timestamp, job: JobId, record: &[u8]) {
         let restored = Record::read(record).and_then(|Record { target, snapshot }| {
             self.exports.restore(now, job, snapshot)?;
             self.exports.hold(now, job);
             Ok(target)
         });
-        match (restored, &mut self.books) {
-            (Ok(target), Some(books)) => {
-                books.add(job, target, false);
+        match (restored, &mut self.save_queue) {
+            (Ok(target), Some(save_queue)) => {
+                save_queue.add(job, target, false);
                 self.held.insert(job);
             }
             (Err(error), _) => {
@@ -217,19 +223,19 @@ impl<B: Bell> State<B> {
         }
     }
 
-    /// Writes into the books what has moved on. A job that is over stays in the store, with its result, until somebody has
+    /// Writes into the save queue what has moved on. A job that is over stays in the store, with its result, until somebody has
     /// taken that.
     fn gather(&mut self) {
-        let Some(books) = &mut self.books else { return self.exports.forget_changes() };
+        let Some(save_queue) = &mut self.save_queue else { return self.exports.forget_changes() };
         for (job, change) in self.exports.take_changes() {
             if let Change::Save(snapshot) = change {
-                books.save(job, snapshot);
+                save_queue.save(job, snapshot);
             }
         }
     }
 }
 
-impl<B: Bell> Handler for Office<B> {
+impl<W: Waker> Handler for Jobs<W> {
     fn handle(&self, now: Timestamp, delivery: Delivery) -> Reply {
         let (sender, reply) = mpsc::sync_channel(1);
         self.handle_later(
@@ -250,10 +256,10 @@ impl<B: Bell> Handler for Office<B> {
         }
         let reply = state.exports.handle_delivery(now, &delivery);
         self.shared.pump(&mut state);
-        match &mut state.books {
-            Some(books) if reply == Reply::Acknowledged => {
+        match &mut state.save_queue {
+            Some(save_queue) if reply == Reply::Acknowledged => {
                 let reply = |saved| if saved { Reply::Acknowledged } else { Reply::Unavailable };
-                books.when_saved(Box::new(move |saved| answer(reply(saved))));
+                save_queue.when_saved(Box::new(move |saved| answer(reply(saved))));
                 self.shared.work.notify_one();
             }
             // It is kept in memory, as everything is here: to have it again would make nothing safer.
@@ -263,11 +269,11 @@ impl<B: Bell> Handler for Office<B> {
     }
 }
 
-/// The office as a handler, for who shares it.
+/// Hands deliveries to jobs that are shared.
 #[derive(Debug)]
-pub struct Reception<B: Bell>(pub Arc<Office<B>>);
+pub struct JobsHandler<W: Waker>(pub Arc<Jobs<W>>);
 
-impl<B: Bell> Handler for Reception<B> {
+impl<W: Waker> Handler for JobsHandler<W> {
     fn handle(&self, now: Timestamp, delivery: Delivery) -> Reply {
         self.0.handle(now, delivery)
     }
@@ -277,8 +283,8 @@ impl<B: Bell> Handler for Reception<B> {
     }
 }
 
-impl<B: Bell> fmt::Debug for Office<B> {
+impl<W: Waker> fmt::Debug for Jobs<W> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Office").field("jobs", &self.len()).finish_non_exhaustive()
+        f.debug_struct("Jobs").field("jobs", &self.len()).finish_non_exhaustive()
     }
 }

@@ -2,7 +2,7 @@
 //! read may take after the head, which is not how long it may take before.
 //!
 //! An I/O error does not tell when it happened: an unreachable network, for one, is reported by a read on a connection
-//! that stood, too. So our own agents connect through [`Marking`], which sits above TLS and notes the first byte of a
+//! that stood, too. So our own agents connect through [`SentProbe`], which sits above TLS and notes the first byte of a
 //! request that goes out.
 
 use std::{cell::Cell, time::Duration};
@@ -34,21 +34,25 @@ pub(crate) fn stall_after_head(limit: Duration) {
 
 /// The last link of a chain of connectors.
 #[derive(Debug)]
-pub(crate) struct Marking;
+pub(crate) struct SentProbe;
 
-impl<In: Transport> Connector<In> for Marking {
-    type Out = Marked<In>;
+impl<In: Transport> Connector<In> for SentProbe {
+    type Out = ProbedTransport<In>;
 
-    fn connect(&self, _: &ConnectionDetails<'_>, chained: Option<In>) -> Result<Option<Marked<In>>, Error> {
-        Ok(chained.map(Marked))
+    fn connect(
+        &self,
+        _: &ConnectionDetails<'_>,
+        chained: Option<In>,
+    ) -> Result<Option<ProbedTransport<In>>, Error> {
+        Ok(chained.map(ProbedTransport))
     }
 }
 
 /// A connection that notes the first byte.
 #[derive(Debug)]
-pub(crate) struct Marked<T>(T);
+pub(crate) struct ProbedTransport<T>(T);
 
-impl<T: Transport> Transport for Marked<T> {
+impl<T: Transport> Transport for ProbedTransport<T> {
     fn buffers(&mut self) -> &mut dyn Buffers {
         self.0.buffers()
     }

@@ -10,12 +10,12 @@ use std::{
 
 use abyssale_core::{JobId, Snapshot, StoreError, Timestamp, Write};
 
-use super::desk::{Bell, Desk, Mail};
+use super::mailbox::{Mailbox, Message, Waker};
 use crate::store::Record;
 
-/// The books of an office that has a store.
-pub(super) struct Books<B> {
-    pub(super) next: Batch<B>,
+/// The unsaved changes of jobs that have a store.
+pub(super) struct SaveQueue<W> {
+    pub(super) next: Batch<W>,
     is_writing: bool,
     /// Jobs of which nothing is in the store yet.
     new: BTreeSet<JobId>,
@@ -27,18 +27,18 @@ pub(super) struct Books<B> {
 }
 
 /// What is written at once, and what waits for it.
-pub(super) struct Batch<B> {
+pub(super) struct Batch<W> {
     /// `None` for a job that is to be removed.
     changes: BTreeMap<JobId, Option<Moved>>,
-    outbox: Vec<(Arc<Desk<B>>, Mail)>,
-    /// Told whether all is saved that was in the books when they came.
+    outbox: Vec<(Arc<Mailbox<W>>, Message)>,
+    /// Called with whether everything that was queued before them is saved.
     waiting: Vec<Box<dyn FnOnce(bool) + Send>>,
 }
 
 /// A job as it stands, and where its archive goes.
 type Moved = (Box<Snapshot>, Option<Arc<PathBuf>>);
 
-impl<B: Bell> Books<B> {
+impl<W: Waker> SaveQueue<W> {
     pub(super) fn new() -> Self {
         Self {
             next: Batch::default(),
@@ -81,16 +81,16 @@ impl<B: Bell> Books<B> {
         }
     }
 
-    /// Puts mail on a desk once everything is saved that is in the books now.
-    pub(super) fn post(&mut self, desk: &Arc<Desk<B>>, mail: Mail) {
+    /// Delivers a message once everything that is queued now is saved.
+    pub(super) fn post(&mut self, mailbox: &Arc<Mailbox<W>>, message: Message) {
         if self.is_settled() {
-            desk.post(mail);
+            mailbox.post(message);
         } else {
-            self.next.outbox.push((Arc::clone(desk), mail));
+            self.next.outbox.push((Arc::clone(mailbox), message));
         }
     }
 
-    /// Calls back once everything is saved that is in the books now, or could not be.
+    /// Calls back once everything is saved that is in the save queue now, or could not be.
     pub(super) fn when_saved(&mut self, then: Box<dyn FnOnce(bool) + Send>) {
         if self.is_settled() {
             then(true);
@@ -110,7 +110,7 @@ impl<B: Bell> Books<B> {
     }
 
     /// Hands out what is to be written now; [`end`](Self::end) must follow.
-    pub(super) fn begin(&mut self) -> Batch<B> {
+    pub(super) fn begin(&mut self) -> Batch<W> {
         self.is_writing = true;
         std::mem::take(&mut self.next)
     }
@@ -119,7 +119,7 @@ impl<B: Bell> Books<B> {
     pub(super) fn end(
         &mut self,
         now: Timestamp,
-        batch: Batch<B>,
+        batch: Batch<W>,
         written: &Result<(), StoreError>,
     ) -> Vec<JobId> {
         self.is_writing = false;
@@ -132,8 +132,8 @@ impl<B: Bell> Books<B> {
             for job in batch.changes.keys() {
                 self.new.remove(job);
             }
-            for (desk, mail) in batch.outbox {
-                desk.post(mail);
+            for (mailbox, message) in batch.outbox {
+                mailbox.post(message);
             }
             return Vec::new();
         }
@@ -149,14 +149,14 @@ impl<B: Bell> Books<B> {
         let unsaved: Vec<_> =
             self.new.iter().filter(|job| self.next.changes.contains_key(job)).copied().collect();
         for job in &unsaved {
-            // Its mail is of a job that never was.
+            // Its messages are dropped: nothing was asked for it.
             self.strike_out(*job);
         }
         unsaved
     }
 }
 
-impl<B> Batch<B> {
+impl<W> Batch<W> {
     fn is_empty(&self) -> bool {
         self.changes.is_empty() && self.outbox.is_empty() && self.waiting.is_empty()
     }
@@ -173,7 +173,7 @@ impl<B> Batch<B> {
     }
 }
 
-impl<B> Default for Batch<B> {
+impl<W> Default for Batch<W> {
     fn default() -> Self {
         Self { changes: BTreeMap::new(), outbox: Vec::new(), waiting: Vec::new() }
     }

@@ -19,17 +19,17 @@ use crate::MemoryStore;
 const PATIENCE: Duration = Duration::from_secs(30);
 const ID: &str = "64238d01-d402-474b-8c2d-fbc957e9d290";
 
-impl Bell for Sender<()> {
-    fn ring(&self) {
+impl Waker for Sender<()> {
+    fn wake(&self) {
         let _nobody_waits = self.send(());
     }
 }
 
-type TestOffice = Office<Sender<()>>;
+type TestJobs = Jobs<Sender<()>>;
 
-fn open(store: Option<Box<dyn Store>>) -> TestOffice {
+fn open(store: Option<Box<dyn Store>>) -> TestJobs {
     let endpoint = Endpoint::new("https://api.example.com", ApiKey::new("key").unwrap()).unwrap();
-    Office::open(Arc::new(Config::new(endpoint)), Limits::default(), Clock::new(), store).unwrap()
+    Jobs::open(Arc::new(Config::new(endpoint)), Limits::default(), Clock::new(), store).unwrap()
 }
 
 fn token(n: u8) -> Token {
@@ -49,7 +49,7 @@ fn delivery(n: u8) -> Delivery {
     delivery
 }
 
-impl TestOffice {
+impl TestJobs {
     fn deliver(&self, n: u8) -> Reply {
         self.handle(self.shared.clock.now(), delivery(n))
     }
@@ -57,40 +57,40 @@ impl TestOffice {
 
 /// A job's thread.
 struct Worker<'o> {
-    seat: Seat<'o, Sender<()>>,
+    running: RunningJob<'o, Sender<()>>,
     rung: Receiver<()>,
 }
 
 impl<'o> Worker<'o> {
-    fn submit(office: &'o TestOffice, order: Order) -> Self {
-        let (bell, rung) = channel();
-        Self { seat: office.submit(order, Some("banners.zip".into()), bell).unwrap(), rung }
+    fn submit(jobs: &'o TestJobs, order: Order) -> Self {
+        let (waker, rung) = channel();
+        Self { running: jobs.submit(order, Some("banners.zip".into()), waker).unwrap(), rung }
     }
 
-    fn go_on(claim: Claim<'o, Sender<()>>) -> Self {
-        let (bell, rung) = channel();
-        Self { seat: claim.go_on(bell), rung }
+    fn resume(stored: StoredJob<'o, Sender<()>>) -> Self {
+        let (waker, rung) = channel();
+        Self { running: stored.resume(waker), rung }
     }
 
-    fn next(&self) -> Mail {
+    fn next(&self) -> Message {
         loop {
-            match self.seat.take() {
+            match self.running.take() {
                 // Notices are nothing to be done.
-                Some(Mail::Output(Output::Notice(_))) => {}
-                Some(mail) => return mail,
+                Some(Message::Output(Output::Notice(_))) => {}
+                Some(message) => return message,
                 None => self.rung.recv_timeout(PATIENCE).unwrap(),
             }
         }
     }
 
     fn is_idle(&self) -> bool {
-        let mail: Vec<_> = std::iter::from_fn(|| self.seat.take()).collect();
-        mail.iter().all(|mail| matches!(mail, Mail::Output(Output::Notice(_))))
+        let messages: Vec<_> = std::iter::from_fn(|| self.running.take()).collect();
+        messages.iter().all(|message| matches!(message, Message::Output(Output::Notice(_))))
     }
 
     fn call(&self) -> CallId {
         match self.next() {
-            Mail::Output(Output::Call { call, .. }) => call,
+            Message::Output(Output::Call { call, .. }) => call,
             other => panic!("{other:?}"),
         }
     }
@@ -98,19 +98,19 @@ impl<'o> Worker<'o> {
     fn accept(&self, n: u8) {
         let call = self.call();
         let body = format!(r#"{{"export_id":"e{n}"}}"#);
-        self.seat.tell(Input::Response { call, response: Response::new(200, &[], body.as_bytes()) });
+        self.running.tell(Input::Response { call, response: Response::new(200, &[], body.as_bytes()) });
     }
 
     fn download(&self) -> CallId {
         match self.next() {
-            Mail::Output(Output::Download { call, .. }) => call,
+            Message::Output(Output::Download { call, .. }) => call,
             other => panic!("{other:?}"),
         }
     }
 
     fn done(self) {
         match self.next() {
-            Mail::Output(Output::Done(Ok(_))) => self.seat.finish(),
+            Message::Output(Output::Done(Ok(_))) => self.running.finish(),
             other => panic!("{other:?}"),
         }
     }
@@ -148,36 +148,36 @@ fn full() -> Result<(), StoreError> {
     Err(StoreError::refused("the disk is full"))
 }
 
-fn goes_all_the_way(office: &TestOffice) {
-    let worker = Worker::submit(office, order(1));
+fn goes_all_the_way(jobs: &TestJobs) {
+    let worker = Worker::submit(jobs, order(1));
     worker.accept(1);
-    assert_eq!(office.deliver(1), Reply::Acknowledged);
+    assert_eq!(jobs.deliver(1), Reply::Acknowledged);
     let call = worker.download();
-    worker.seat.tell(Input::Downloaded { call, bytes: 7 });
+    worker.running.tell(Input::Downloaded { call, bytes: 7 });
     worker.done();
-    assert!(office.is_empty());
-    assert_eq!(office.deliver(1), Reply::Acknowledged, "a repetition");
+    assert!(jobs.is_empty());
+    assert_eq!(jobs.deliver(1), Reply::Acknowledged, "a repetition");
 }
 
 #[test]
 fn a_job_goes_all_the_way_with_and_without_a_store() {
     goes_all_the_way(&open(None));
     let store = MemoryStore::new();
-    let office = open(Some(Box::new(store.clone())));
-    goes_all_the_way(&office);
-    office.close();
+    let jobs = open(Some(Box::new(store.clone())));
+    goes_all_the_way(&jobs);
+    jobs.close();
     assert!(store.is_empty(), "{store:?}");
 }
 
 #[test]
 fn nothing_is_asked_for_before_it_is_saved() {
     // Dropped last: it waits for its store, which waits for leave.
-    let office;
+    let jobs;
     let (store, asked, leave) = Slow::new();
-    office = open(Some(Box::new(store)));
-    let worker = Worker::submit(&office, order(1));
+    jobs = open(Some(Box::new(store)));
+    let worker = Worker::submit(&jobs, order(1));
     assert_eq!(asked.recv_timeout(PATIENCE).unwrap().len(), 1);
-    assert!(worker.seat.take().is_none());
+    assert!(worker.running.take().is_none());
     leave.send(Ok(())).unwrap();
     worker.call();
 }
@@ -185,12 +185,12 @@ fn nothing_is_asked_for_before_it_is_saved() {
 #[test]
 fn what_happens_during_a_write_shares_the_next_one() {
     // Dropped last: it waits for its store, which waits for leave.
-    let office;
+    let jobs;
     let (store, asked, leave) = Slow::new();
-    office = open(Some(Box::new(store)));
-    let first = Worker::submit(&office, order(0));
+    jobs = open(Some(Box::new(store)));
+    let first = Worker::submit(&jobs, order(0));
     asked.recv_timeout(PATIENCE).unwrap();
-    let others: Vec<_> = (1..10).map(|n| Worker::submit(&office, order(n))).collect();
+    let others: Vec<_> = (1..10).map(|n| Worker::submit(&jobs, order(n))).collect();
     leave.send(Ok(())).unwrap();
     assert_eq!(asked.recv_timeout(PATIENCE).unwrap().len(), 9);
     leave.send(Ok(())).unwrap();
@@ -202,10 +202,10 @@ fn what_happens_during_a_write_shares_the_next_one() {
 #[test]
 fn a_delivery_is_acknowledged_once_it_is_saved_and_refused_if_it_is_not() {
     // Dropped last: it waits for its store, which waits for leave.
-    let office;
+    let jobs;
     let (store, asked, leave) = Slow::new();
-    office = open(Some(Box::new(store)));
-    let worker = Worker::submit(&office, order(1));
+    jobs = open(Some(Box::new(store)));
+    let worker = Worker::submit(&jobs, order(1));
     for _ in 0..2 {
         leave.send(Ok(())).unwrap();
     }
@@ -217,7 +217,7 @@ fn a_delivery_is_acknowledged_once_it_is_saved_and_refused_if_it_is_not() {
     let deliver = || {
         let sender = sender.clone();
         let answer = Box::new(move |reply| drop(sender.send(reply)));
-        office.handle_later(office.shared.clock.now(), delivery(1), answer);
+        jobs.handle_later(jobs.shared.clock.now(), delivery(1), answer);
     };
     deliver();
     assert_eq!(asked.recv_timeout(PATIENCE).unwrap().len(), 1);
@@ -237,18 +237,18 @@ fn a_delivery_is_acknowledged_once_it_is_saved_and_refused_if_it_is_not() {
 #[test]
 fn a_new_job_that_cannot_be_saved_is_given_up_and_was_never_asked_for() {
     // Dropped last: it waits for its store, which waits for leave.
-    let office;
+    let jobs;
     let (store, asked, leave) = Slow::new();
-    office = open(Some(Box::new(store)));
-    let worker = Worker::submit(&office, order(1));
+    jobs = open(Some(Box::new(store)));
+    let worker = Worker::submit(&jobs, order(1));
     leave.send(full()).unwrap();
     asked.recv_timeout(PATIENCE).unwrap();
-    assert!(matches!(worker.next(), Mail::NotSaved(StoreError::Refused(_))));
+    assert!(matches!(worker.next(), Message::NotSaved(StoreError::Refused(_))));
     drop(worker);
-    assert!(office.is_empty() && office.resume().is_empty());
-    assert_eq!(office.deliver(1), Reply::NotFound);
-    // The office goes on.
-    let next = Worker::submit(&office, order(2));
+    assert!(jobs.is_empty() && jobs.resume().is_empty());
+    assert_eq!(jobs.deliver(1), Reply::NotFound);
+    // The next job is not affected.
+    let next = Worker::submit(&jobs, order(2));
     leave.send(Ok(())).unwrap();
     next.call();
 }
@@ -264,87 +264,87 @@ fn a_store_that_panics_is_one_that_refuses() {
             panic!("as a database does that finds its file damaged");
         }
     }
-    let office = open(Some(Box::new(Panics)));
-    assert!(matches!(Worker::submit(&office, order(1)).next(), Mail::NotSaved(_)));
+    let jobs = open(Some(Box::new(Panics)));
+    assert!(matches!(Worker::submit(&jobs, order(1)).next(), Message::NotSaved(_)));
 }
 
 #[test]
-fn a_job_that_nobody_carries_out_takes_its_event_and_is_gone_on_with() {
+fn a_job_without_a_handle_takes_its_event_and_can_be_resumed() {
     let store = MemoryStore::new();
-    let office = open(Some(Box::new(store.clone())));
-    let worker = Worker::submit(&office, order(1));
+    let jobs = open(Some(Box::new(store.clone())));
+    let worker = Worker::submit(&jobs, order(1));
     worker.accept(1);
     drop(worker);
-    assert_eq!(office.deliver(1), Reply::Acknowledged);
-    let mut claims = office.resume();
-    assert!(office.resume().is_empty(), "each is given once");
-    let claim = claims.pop().unwrap().unwrap();
-    assert!(claim.target().unwrap().is_absolute());
-    drop((claim, claims));
+    assert_eq!(jobs.deliver(1), Reply::Acknowledged);
+    let mut all = jobs.resume();
+    assert!(jobs.resume().is_empty(), "each is given once");
+    let stored = all.pop().unwrap().unwrap();
+    assert!(stored.target().unwrap().is_absolute());
+    drop((stored, all));
     // In another process.
-    drop(office);
-    let office = open(Some(Box::new(store.clone())));
-    assert_eq!(office.deliver(1), Reply::Acknowledged, "a repetition, though nobody carries it out yet");
-    let worker = Worker::go_on(office.resume().pop().unwrap().unwrap());
+    drop(jobs);
+    let jobs = open(Some(Box::new(store.clone())));
+    assert_eq!(jobs.deliver(1), Reply::Acknowledged, "a repetition, though nobody carries it out yet");
+    let worker = Worker::resume(jobs.resume().pop().unwrap().unwrap());
     let call = worker.download();
-    worker.seat.tell(Input::Downloaded { call, bytes: 7 });
+    worker.running.tell(Input::Downloaded { call, bytes: 7 });
     worker.done();
-    drop(office);
+    drop(jobs);
     assert!(store.is_empty());
 }
 
 #[test]
-fn without_a_store_a_job_ends_with_its_seat() {
-    let office = open(None);
-    drop(Worker::submit(&office, order(1)));
-    assert!(office.is_empty());
-    assert_eq!(office.deliver(1), Reply::NotFound);
+fn without_a_store_a_job_ends_with_its_handle() {
+    let jobs = open(None);
+    drop(Worker::submit(&jobs, order(1)));
+    assert!(jobs.is_empty());
+    assert_eq!(jobs.deliver(1), Reply::NotFound);
 }
 
 #[test]
 fn a_result_that_nobody_has_taken_is_given_again() {
     let store = MemoryStore::new();
-    let office = open(Some(Box::new(store.clone())));
-    let worker = Worker::submit(&office, order(1).with_goal(Goal::Event));
+    let jobs = open(Some(Box::new(store.clone())));
+    let worker = Worker::submit(&jobs, order(1).with_goal(Goal::Event));
     worker.accept(1);
-    assert_eq!(office.deliver(1), Reply::Acknowledged);
+    assert_eq!(jobs.deliver(1), Reply::Acknowledged);
     // The process ends between the acknowledgement and the moment in which the event is taken.
     drop(worker);
-    drop(office);
-    let office = open(Some(Box::new(store.clone())));
-    let worker = Worker::go_on(office.resume().pop().unwrap().unwrap());
+    drop(jobs);
+    let jobs = open(Some(Box::new(store.clone())));
+    let worker = Worker::resume(jobs.resume().pop().unwrap().unwrap());
     worker.done();
-    drop(office);
+    drop(jobs);
     assert!(store.is_empty());
 }
 
 #[test]
 fn a_job_that_is_cancelled_is_forgotten() {
     let store = MemoryStore::new();
-    let office = open(Some(Box::new(store.clone())));
-    let worker = Worker::submit(&office, order(1));
+    let jobs = open(Some(Box::new(store.clone())));
+    let worker = Worker::submit(&jobs, order(1));
     worker.accept(1);
     drop(worker);
-    office.resume().pop().unwrap().unwrap().cancel();
-    assert!(office.is_empty());
-    drop(office);
+    jobs.resume().pop().unwrap().unwrap().cancel();
+    assert!(jobs.is_empty());
+    drop(jobs);
     assert!(store.is_empty());
 }
 
 #[test]
 fn what_cannot_be_read_is_named_and_does_not_keep_the_others_back() {
     let mut store = MemoryStore::new();
-    let office = open(Some(Box::new(store.clone())));
-    let worker = Worker::submit(&office, order(1));
+    let jobs = open(Some(Box::new(store.clone())));
+    let worker = Worker::submit(&jobs, order(1));
     worker.accept(1);
     drop(worker);
-    drop(office);
+    drop(jobs);
     let [damaged, newer] = [3, u64::MAX / 2].map(JobId::from_u64);
     let broken = [(damaged, Write::Save(b"{".into())), (newer, Write::Save(br#"{"version":99}"#.into()))];
     store.write(&broken).unwrap();
-    let office = open(Some(Box::new(store.clone())));
-    let found = office.resume();
-    let errors: Vec<_> = found.iter().filter_map(|claim| claim.as_ref().err()).collect();
+    let jobs = open(Some(Box::new(store.clone())));
+    let found = jobs.resume();
+    let errors: Vec<_> = found.iter().filter_map(|stored| stored.as_ref().err()).collect();
     assert!(
         matches!(&errors[..], [
             Error::Record { job: first, source: RestoreError::Damaged { .. } },
@@ -355,17 +355,17 @@ fn what_cannot_be_read_is_named_and_does_not_keep_the_others_back() {
     assert_eq!(found.len(), 3);
     drop(found);
     // A new job does not take the name of one that is there.
-    Worker::submit(&office, order(2)).call();
-    drop(office);
+    Worker::submit(&jobs, order(2)).call();
+    drop(jobs);
     assert_eq!(store.len(), 4);
 }
 
 #[test]
-fn a_closed_office_takes_no_deliveries() {
-    let office = open(None);
-    let worker = Worker::submit(&office, order(1));
-    office.close();
-    assert_eq!(office.deliver(1), Reply::Unavailable);
+fn no_delivery_is_taken_after_closing() {
+    let jobs = open(None);
+    let worker = Worker::submit(&jobs, order(1));
+    jobs.close();
+    assert_eq!(jobs.deliver(1), Reply::Unavailable);
     drop(worker);
 }
 
@@ -374,9 +374,9 @@ fn time_passes_without_anybody_looking() {
     let endpoint = Endpoint::new("https://api.example.com", ApiKey::new("key").unwrap()).unwrap();
     let mut config = Config::new(endpoint);
     config.event_timeout = Duration::from_millis(20);
-    let office = TestOffice::open(Arc::new(config), Limits::default(), Clock::new(), None).unwrap();
-    let worker = Worker::submit(&office, order(1));
+    let jobs = TestJobs::open(Arc::new(config), Limits::default(), Clock::new(), None).unwrap();
+    let worker = Worker::submit(&jobs, order(1));
     worker.accept(1);
-    let mail = worker.next();
-    assert!(matches!(mail, Mail::Output(Output::Done(Err(_)))), "{mail:?}");
+    let message = worker.next();
+    assert!(matches!(message, Message::Output(Output::Done(Err(_)))), "{message:?}");
 }

@@ -1,4 +1,4 @@
-//! The clerk: a thread that writes what is to be saved, and looks at the time.
+//! The saver thread: it writes what is to be saved, and looks at the time.
 
 use std::{
     io,
@@ -12,19 +12,19 @@ use abyssale_core::{Store, StoreError};
 
 use super::{
     Shared,
-    books::{Batch, Books},
-    desk::{Bell, Mail},
+    mailbox::{Message, Waker},
+    save_queue::{Batch, SaveQueue},
 };
 use crate::trace::Saving;
 
-pub(super) fn start<B: Bell>(
-    shared: Arc<Shared<B>>,
+pub(super) fn start<W: Waker>(
+    shared: Arc<Shared<W>>,
     store: Option<Box<dyn Store>>,
 ) -> io::Result<JoinHandle<()>> {
-    thread::Builder::new().name("abyssale-clerk".into()).spawn(move || work(&shared, store))
+    thread::Builder::new().name("abyssale-saver".into()).spawn(move || work(&shared, store))
 }
 
-fn work<B: Bell>(shared: &Shared<B>, mut store: Option<Box<dyn Store>>) {
+fn work<W: Waker>(shared: &Shared<W>, mut store: Option<Box<dyn Store>>) {
     let mut state = shared.lock();
     loop {
         let now = shared.clock.now();
@@ -32,19 +32,19 @@ fn work<B: Bell>(shared: &Shared<B>, mut store: Option<Box<dyn Store>>) {
             state.exports.handle_timeout(now);
             shared.pump(&mut state);
         }
-        let due = state.books.as_ref().and_then(Books::due);
+        let due = state.save_queue.as_ref().and_then(SaveQueue::due);
         let is_due = due.is_some_and(|due| due <= now || state.closing);
-        if let (true, Some(books), Some(store)) = (is_due, &mut state.books, &mut store) {
-            let batch = books.begin();
+        if let (true, Some(save_queue), Some(store)) = (is_due, &mut state.save_queue, &mut store) {
+            let batch = save_queue.begin();
             drop(state);
             let written = write(&mut **store, &batch);
             state = shared.lock();
-            let Some(books) = &mut state.books else { return };
-            let lost = books.end(shared.clock.now(), batch, &written);
+            let Some(save_queue) = &mut state.save_queue else { return };
+            let lost = save_queue.end(shared.clock.now(), batch, &written);
             if let Err(error) = written {
                 for job in lost {
-                    if let Some(desk) = state.desks.remove(&job) {
-                        desk.post(Mail::NotSaved(error.clone()));
+                    if let Some(mailbox) = state.mailboxes.remove(&job) {
+                        mailbox.post(Message::NotSaved(error.clone()));
                     }
                     let _ = state.exports.handle(now, job, abyssale_core::Input::Cancel);
                 }
@@ -67,13 +67,13 @@ fn work<B: Bell>(shared: &Shared<B>, mut store: Option<Box<dyn Store>>) {
     }
 }
 
-fn write<B: Bell>(store: &mut dyn Store, batch: &Batch<B>) -> Result<(), StoreError> {
+fn write<W: Waker>(store: &mut dyn Store, batch: &Batch<W>) -> Result<(), StoreError> {
     let records = batch.records();
     if records.is_empty() {
         return Ok(());
     }
     let saving = Saving::begin();
-    // Without the clerk every job would stand still for ever.
+    // Without the saver every job would stand still for ever.
     let written = catch_unwind(AssertUnwindSafe(|| store.write(&records)))
         .unwrap_or_else(|_| Err(StoreError::refused("it panicked")));
     saving.end(records.len(), &written);
