@@ -163,8 +163,14 @@ pub enum ErrorId {
     Unauthorized,
     /// The workspace's plan has no access to the API.
     ApiAccessDenied,
-    /// The body is not what the endpoint expects.
+    /// The body is not what the endpoint expects, in more than one way.
     InvalidPayload,
+    /// A field is missing.
+    MissingRequired,
+    /// A field has a value of another type.
+    WrongType,
+    /// A field has a value beyond its bounds.
+    OutOfRange,
     /// The body is not JSON.
     InvalidJson,
     /// A banner cannot be found.
@@ -179,8 +185,16 @@ pub enum ErrorId {
     FeatureNotInPlan,
     /// A rotation while the secret before still signs along.
     PreviousSecretStillActive,
+    /// The endpoint does not take this method: never an answer to a request of ours.
+    MethodNotAllowed,
+    /// The endpoint does not answer in this format: never an answer to a request of ours.
+    NotAcceptable,
+    /// The endpoint does not take a body of this type: never an answer to a request of ours.
+    UnsupportedMediaType,
     /// A fault of the service; what was asked for may have been done.
     InternalError,
+    /// The same under the id of its older answers.
+    InternalServerError,
     /// Any other code: its first 128 characters.
     Other(Box<str>),
 }
@@ -192,6 +206,9 @@ impl ErrorId {
             Self::Unauthorized => "unauthorized",
             Self::ApiAccessDenied => "api_access_denied",
             Self::InvalidPayload => "invalid_payload",
+            Self::MissingRequired => "missing_required",
+            Self::WrongType => "wrong_type",
+            Self::OutOfRange => "out_of_range",
             Self::InvalidJson => "invalid_json",
             Self::VisualNotFound => "visual_not_found",
             Self::EndpointNotFound => "endpoint_not_found",
@@ -199,7 +216,11 @@ impl ErrorId {
             Self::RateLimitExceeded => "rate_limit_exceeded",
             Self::FeatureNotInPlan => "feature_not_in_plan",
             Self::PreviousSecretStillActive => "previous_secret_still_active",
+            Self::MethodNotAllowed => "method_not_allowed",
+            Self::NotAcceptable => "not_acceptable",
+            Self::UnsupportedMediaType => "unsupported_media_type",
             Self::InternalError => "internal_error",
+            Self::InternalServerError => "internal_server_error",
             Self::Other(text) => text,
         }
     }
@@ -211,6 +232,9 @@ impl From<String> for ErrorId {
             "unauthorized" => Self::Unauthorized,
             "api_access_denied" => Self::ApiAccessDenied,
             "invalid_payload" => Self::InvalidPayload,
+            "missing_required" => Self::MissingRequired,
+            "wrong_type" => Self::WrongType,
+            "out_of_range" => Self::OutOfRange,
             "invalid_json" => Self::InvalidJson,
             "visual_not_found" => Self::VisualNotFound,
             "endpoint_not_found" => Self::EndpointNotFound,
@@ -218,7 +242,11 @@ impl From<String> for ErrorId {
             "rate_limit_exceeded" => Self::RateLimitExceeded,
             "feature_not_in_plan" => Self::FeatureNotInPlan,
             "previous_secret_still_active" => Self::PreviousSecretStillActive,
+            "method_not_allowed" => Self::MethodNotAllowed,
+            "not_acceptable" => Self::NotAcceptable,
+            "unsupported_media_type" => Self::UnsupportedMediaType,
             "internal_error" => Self::InternalError,
+            "internal_server_error" => Self::InternalServerError,
             _ => Self::Other(text.chars().take(MAX_ID).collect()),
         }
     }
@@ -327,6 +355,65 @@ mod tests {
             parse(401, r#"{"id": "unauthorized", "message": "No such key.", "version": "v2026-10-21"}"#);
         assert_eq!(error.to_string(), "the service answered 401 unauthorized: No such key");
         assert_eq!(error.id(), Some(&ErrorId::Unauthorized));
+    }
+
+    #[test]
+    fn a_byte_order_mark_hides_nothing() {
+        let bare = r#"{"id": "wrong_type", "message": "ids[0]: Expected a string.",
+            "errors": [{"path": "ids[0]", "code": "wrong_type", "message": "Expected a string."}]}"#;
+        let marked = parse(400, &format!("\u{feff}{bare}"));
+        assert_eq!(marked.to_string(), parse(400, bare).to_string());
+        assert_eq!((marked.id(), marked.problems().len()), (Some(&ErrorId::WrongType), 1));
+        let legacy = "\u{feff}{'media': {'ids': {0: ['Length must be 36.']}}}";
+        assert_eq!(parse(400, legacy).to_string(), "the service answered 400: ids[0]: Length must be 36.");
+    }
+
+    #[test]
+    fn the_description_of_the_framework_is_part_of_the_line() {
+        for (body, line) in [
+            (
+                r#"{"title": "Invalid JSON", "description": "Could not parse JSON body - Expecting value"}"#,
+                "the service answered 400: Invalid JSON: Could not parse JSON body - Expecting value",
+            ),
+            (r#"{"description": "It is too long."}"#, "the service answered 400: It is too long"),
+            (
+                r#"{"title": "400 Bad Request", "description": null}"#,
+                "the service answered 400: 400 Bad Request",
+            ),
+            (r#"{"message": "m", "title": "t", "description": "d"}"#, "the service answered 400: m"),
+        ] {
+            assert_eq!(parse(400, body).to_string(), line);
+        }
+        let long = format!(r#"{{"title": "é{0}", "description": "é{0}"}}"#, "é".repeat(1 << 17));
+        assert!(parse(400, &long).message().unwrap().len() <= validation::ReadLimits::default().text);
+    }
+
+    #[test]
+    fn every_documented_code_has_a_variant() {
+        for (code, id) in [
+            ("unauthorized", ErrorId::Unauthorized),
+            ("api_access_denied", ErrorId::ApiAccessDenied),
+            ("invalid_payload", ErrorId::InvalidPayload),
+            ("invalid_json", ErrorId::InvalidJson),
+            ("missing_required", ErrorId::MissingRequired),
+            ("wrong_type", ErrorId::WrongType),
+            ("out_of_range", ErrorId::OutOfRange),
+            ("visual_not_found", ErrorId::VisualNotFound),
+            ("endpoint_not_found", ErrorId::EndpointNotFound),
+            ("method_not_allowed", ErrorId::MethodNotAllowed),
+            ("not_acceptable", ErrorId::NotAcceptable),
+            ("unsupported_media_type", ErrorId::UnsupportedMediaType),
+            ("request_rate_limited", ErrorId::RequestRateLimited),
+            ("rate_limit_exceeded", ErrorId::RateLimitExceeded),
+            ("feature_not_in_plan", ErrorId::FeatureNotInPlan),
+            ("previous_secret_still_active", ErrorId::PreviousSecretStillActive),
+            ("internal_error", ErrorId::InternalError),
+            ("internal_server_error", ErrorId::InternalServerError),
+        ] {
+            let error = parse(400, &format!(r#"{{"id": "{code}", "message": "m"}}"#));
+            assert_eq!(error.id(), Some(&id), "{code}");
+            assert_eq!(id.as_str(), code);
+        }
     }
 
     #[test]

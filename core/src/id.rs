@@ -1,7 +1,12 @@
 //! The identifiers of the protocol, checked once and valid for ever after.
 
 use alloc::{boxed::Box, string::String};
-use core::{fmt, str::FromStr};
+use core::{
+    cmp::Ordering,
+    fmt,
+    hash::{Hash, Hasher},
+    str::FromStr,
+};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use thiserror::Error;
@@ -163,8 +168,9 @@ pub enum InvalidBannerIdReason {
 
 /// The id of an export, given by the service when it accepts one.
 ///
-/// It is opaque: documented as a UUID, taken as any 1 to 128 visible ASCII characters.
-#[derive(Clone, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize)]
+/// It is opaque: documented as a UUID, taken as any 1 to 128 visible ASCII characters. Ids that differ in the case of
+/// their letters alone are equal, as those of UUIDs are.
+#[derive(Clone, Serialize)]
 #[serde(transparent)]
 pub struct ExportId(Box<str>);
 
@@ -187,6 +193,39 @@ impl FromStr for ExportId {
             return Err(InvalidExportId { given: excerpt(text.as_bytes(), MAX_SHOWN).into() });
         }
         Ok(Self(text.into()))
+    }
+}
+
+impl ExportId {
+    /// The bytes that decide whether two ids are equal.
+    pub(crate) fn folded(&self) -> impl Iterator<Item = u8> {
+        self.0.bytes().map(|byte| byte.to_ascii_lowercase())
+    }
+}
+
+impl Eq for ExportId {}
+
+impl PartialEq for ExportId {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.eq_ignore_ascii_case(&other.0)
+    }
+}
+
+impl Ord for ExportId {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.folded().cmp(other.folded())
+    }
+}
+
+impl PartialOrd for ExportId {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Hash for ExportId {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.0.to_ascii_lowercase().hash(state);
     }
 }
 
@@ -287,6 +326,10 @@ mod tests {
     fn an_export_id_is_opaque_but_bounded() {
         assert!("54e62358-2656-455c-afd7-66d5ed3dd581".parse::<ExportId>().is_ok());
         assert!("export_1".parse::<ExportId>().is_ok());
+        let id = |text: &str| text.parse::<ExportId>().unwrap();
+        assert_eq!(id("54E62358-export"), id("54e62358-EXPORT"));
+        assert_eq!(id("54E62358-export").as_str(), "54E62358-export", "kept as it was given");
+        assert!(id("a") < id("B") && id("A") < id("b") && id("a") != id("b"));
         for refused in ["", "a b", "a\n", "é"] {
             assert!(refused.parse::<ExportId>().is_err(), "{refused:?}");
         }

@@ -203,11 +203,12 @@ fn read<'a, T: Deserialize<'a>>(
     })
 }
 
-/// Deserialises a JSON object.
+/// Deserialises a JSON object. A byte order mark before it is skipped, as RFC 8259 §8.1 allows.
 ///
 /// A derived `Deserialize` reads an array as a struct as well, field by field; a peer that sends an array means
 /// something else.
 pub(crate) fn json_object<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T, serde_json::Error> {
+    let body = body.strip_prefix(BYTE_ORDER_MARK).unwrap_or(body);
     if body.trim_ascii_start().first() != Some(&b'{') {
         return Err(serde_json::Error::custom("a JSON object is expected"));
     }
@@ -216,6 +217,9 @@ pub(crate) fn json_object<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T, s
 
 /// The most bytes of an answer that are worth reading: 1 MiB. An accepted export takes about 100.
 pub const MAX_ANSWER: usize = 1 << 20;
+
+/// U+FEFF in UTF-8, which some programs put before every text.
+pub(crate) const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
 const MAX_EXCERPT: usize = 200;
 const MAX_REASON: usize = 120;
@@ -229,6 +233,8 @@ mod tests {
     #[test]
     fn an_accepted_export_is_read_with_and_without_a_version() {
         for body in [
+            &b"\xef\xbb\xbf{\"export_id\": \"54e62358-2656-455c-afd7-66d5ed3dd581\"}"[..],
+            b"\xef\xbb\xbf\r\n{\"export_id\": \"54e62358-2656-455c-afd7-66d5ed3dd581\"}",
             &br#"{"export_id": "54e62358-2656-455c-afd7-66d5ed3dd581"}"#[..],
             br#"{"version":"v2026-10-21","export_id":"54e62358-2656-455c-afd7-66d5ed3dd581","new":[{}]}"#,
         ] {

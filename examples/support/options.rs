@@ -65,24 +65,46 @@ fn parse_from(name: &str, args: impl IntoIterator<Item = OsString>) -> Result<Op
                 let wait = Duration::try_from_secs_f64(secs).map_err(|_| UsageError::Wait)?;
                 options.wait = Some(wait);
             }
-            Arg::Value(id) => options.ids.push(id.string()?),
+            Arg::Value(ids) => options.ids.extend(ids_in(&ids.string()?)),
             other => return Err(other.unexpected().into()),
         }
     }
     Ok(Some(options))
 }
 
-/// Ids from a stream: between them blanks, line ends or commas, and nothing behind a `#`.
+/// Reads ids from a stream: a list, a column of a spreadsheet, a JSON array. What stands behind a `#` is a comment.
 fn read_ids(mut stream: impl io::Read) -> Result<Vec<String>, UsageError> {
-    let mut text = String::new();
+    let mut bytes = Vec::new();
     // A UUID and a line end take 37 bytes, so this is room for 400,000.
-    stream.by_ref().take(MAX_STDIN).read_to_string(&mut text).map_err(UsageError::Stdin)?;
-    if text.len() as u64 == MAX_STDIN {
+    stream.by_ref().take(MAX_STDIN).read_to_end(&mut bytes).map_err(UsageError::Stdin)?;
+    if bytes.len() as u64 == MAX_STDIN {
         return Err(UsageError::TooManyIds);
     }
+    let text = text_of(bytes).map_err(UsageError::Stdin)?;
     let lines = text.lines().map(|line| line.split('#').next().unwrap_or_default());
-    let words = lines.flat_map(|line| line.split(|c: char| c.is_whitespace() || c == ','));
-    Ok(words.filter(|word| !word.is_empty()).map(str::to_owned).collect())
+    Ok(lines.flat_map(ids_in).collect())
+}
+
+/// The words between blanks, commas, semicolons, quotes, brackets, braces and marks that cannot be seen. None of these
+/// is part of an id.
+fn ids_in(text: &str) -> impl Iterator<Item = String> {
+    let separates = |c: char| c.is_whitespace() || SEPARATORS.contains(c);
+    text.split(separates).filter(|word| !word.is_empty()).map(str::to_owned)
+}
+
+/// UTF-8, or UTF-16 that says so, as spreadsheets and shells write it.
+fn text_of(bytes: Vec<u8>) -> io::Result<String> {
+    let read: fn([u8; 2]) -> u16 = match bytes.as_slice() {
+        [0xff, 0xfe, ..] => u16::from_le_bytes,
+        [0xfe, 0xff, ..] => u16::from_be_bytes,
+        _ => {
+            return String::from_utf8(bytes)
+                .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error));
+        }
+    };
+    let units = bytes.chunks(2).filter_map(|pair| pair.try_into().ok()).map(read);
+    let text = char::decode_utf16(units).collect::<Result<_, _>>();
+    text.map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))
 }
 
 fn print_help(name: &str) {
@@ -145,6 +167,9 @@ pub enum UsageError {
 
 const MAX_STDIN: u64 = 16 << 20;
 
+/// Besides white space. The last three are a byte order mark, a zero-width space and a word joiner.
+const SEPARATORS: &str = ",;|\"'`´‘’“”„«»[](){}<>\u{feff}\u{200b}\u{2060}";
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -173,5 +198,34 @@ mod tests {
     fn ids_are_read_from_a_stream_in_any_layout() {
         let ids = read_ids("a b,c\n\n# a comment\nd # another\n".as_bytes()).unwrap();
         assert_eq!(ids, ["a", "b", "c", "d"]);
+    }
+
+    #[test]
+    fn ids_are_pasted_from_wherever_they_stand() {
+        for text in [
+            "\u{feff}a\r\nb\r\n",
+            "a;b;\r\n",
+            "\"a\";\"b\"",
+            "'a'\t'b'",
+            "[\"a\", \"b\"]",
+            "“a” “b”",
+            "{a}\u{a0}{b}\u{200b}",
+            "| a | b |",
+        ] {
+            assert_eq!(read_ids(text.as_bytes()).unwrap(), ["a", "b"], "{text:?}");
+        }
+        for read in [u16::to_le_bytes, u16::to_be_bytes] {
+            let bytes: Vec<u8> = "\u{feff}a\r\nb".encode_utf16().flat_map(read).collect();
+            assert_eq!(read_ids(bytes.as_slice()).unwrap(), ["a", "b"]);
+        }
+        assert!(read_ids(&b"a\xff"[..]).is_err());
+        assert_eq!(parse(&["a;b", "c,"]).unwrap().unwrap().ids, ["a", "b", "c"]);
+    }
+
+    #[test]
+    fn what_is_left_and_is_no_id_is_named() {
+        let ids = read_ids("id;name\n\"64238d01-d402-474b-8c2d-fbc957e9d290\";Summer\n".as_bytes()).unwrap();
+        let error = abyssale_core::Order::new(&ids, "https://h/c").unwrap_err();
+        assert!(error.to_string().starts_with("ids[0]: \"id\" is not a banner id"), "{error}");
     }
 }

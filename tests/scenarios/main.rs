@@ -13,6 +13,7 @@ mod events;
 mod inputs;
 mod resuming;
 mod store;
+mod variants;
 mod world;
 
 /// Two tests of each scenario: one a transport.
@@ -118,6 +119,10 @@ scenarios! {
         what_a_killed_process_leaves_is_resumed
         a_full_disk_is_a_typed_error_and_leaves_what_can_be_resumed
         a_full_disk_leaves_no_half_unpacked_folder;
+    variants:
+        a_byte_order_mark_hides_nothing
+        the_case_of_an_export_id_makes_no_difference
+        an_event_may_be_wrapped;
     inputs:
         bad_orders_are_typed_errors
         an_exporter_that_cannot_work_is_not_built

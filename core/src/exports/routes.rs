@@ -77,7 +77,7 @@ impl Routes {
             Some(id) => {
                 self.by_export.remove(id);
                 if took_event {
-                    self.recent.remember(digest(id.as_str()));
+                    self.recent.remember(key_of_export(id));
                 }
             }
             None if by_token.is_none() => self.unnamed = self.unnamed.saturating_sub(1),
@@ -91,7 +91,7 @@ impl Routes {
             let key = key_of(token);
             (key, self.by_token.get(&key))
         } else {
-            (digest(event.export_id.as_str()), self.by_export.get(&event.export_id))
+            (key_of_export(&event.export_id), self.by_export.get(&event.export_id))
         };
         match job {
             Some(job) => Routed::Job(*job),
@@ -144,6 +144,10 @@ type Key = [u8; 16];
 
 fn key_of(token: &Token) -> Key {
     digest(token.as_str())
+}
+
+fn key_of_export(id: &ExportId) -> Key {
+    digest(&id.as_str().to_ascii_lowercase())
 }
 
 fn digest(text: &str) -> Key {
@@ -209,8 +213,10 @@ mod tests {
         assert_eq!(route(&mut routes, "e", None), Routed::Kept);
         assert_eq!(routes.name(NOW, &id("e"), JobId(7)).unwrap().export_id, id("e"));
         assert_eq!(route(&mut routes, "e", None), Routed::Job(JobId(7)));
+        assert_eq!(route(&mut routes, "E", None), Routed::Job(JobId(7)), "a UUID has no case");
         routes.remove(None, Some(&id("e")), true);
         assert_eq!(route(&mut routes, "e", None), Routed::Over);
+        assert_eq!(route(&mut routes, "E", None), Routed::Over);
     }
 
     #[test]

@@ -17,6 +17,7 @@ use super::{
     text::Text,
     tree::{self, Keys},
 };
+use crate::response::BYTE_ORDER_MARK;
 
 /// Reads a body, in whatever dialect.
 pub(super) fn read(body: &[u8], limits: &ReadLimits) -> Reading {
@@ -32,7 +33,14 @@ pub(super) fn read(body: &[u8], limits: &ReadLimits) -> Reading {
             tree
         },
         id: top.id.map(short),
-        message: top.message.or(top.title).map(short),
+        message: top.message.map(short).or_else(|| {
+            // The framework's own answers: the description says what the title leaves open.
+            let Some(title) = top.title.map(short) else { return top.description.map(short) };
+            let room = limits.text.saturating_sub(title.len() + ": ".len());
+            let description = top.description.map(|text| text.decode_beginning(room));
+            let description = description.filter(|text| !text.is_empty());
+            Some(description.map_or_else(|| title.clone(), |text| [&*title, ": ", &*text].concat()))
+        }),
         version: top.version.map(short),
     }
 }
@@ -88,6 +96,8 @@ struct Top<'a> {
     message: Option<Text<'a>>,
     /// What the service's framework calls the prose when it answers by itself.
     title: Option<Text<'a>>,
+    /// What stands beside the title.
+    description: Option<Text<'a>>,
     version: Option<Text<'a>>,
     /// `errors`, where it is a text.
     errors_text: Option<Text<'a>>,
@@ -140,6 +150,7 @@ impl<'a> Top<'a> {
                 ("id", Some(b'"')) => self.id = Some(json.string()?),
                 ("version", Some(b'"')) => self.version = Some(json.string()?),
                 ("title", Some(b'"')) => self.title = Some(json.string()?),
+                ("description", Some(b'"')) => self.description = Some(json.string()?),
                 ("message", Some(b'"')) => Self::text(json, &mut self.message)?,
                 ("errors", Some(b'"')) if errors == Errors::Known => Self::text(json, &mut self.errors_text)?,
                 ("errors", Some(b'{' | b'[')) if errors == Errors::Tree => {
@@ -175,8 +186,9 @@ impl<'a> Top<'a> {
 }
 
 /// The body as text. What is no UTF-8 in it is replaced, one byte for one sequence, so that it does
-/// not grow.
+/// not grow. A byte order mark is no part of it.
 fn text_of(body: &[u8]) -> Cow<'_, str> {
+    let body = body.strip_prefix(BYTE_ORDER_MARK).unwrap_or(body);
     let body = body.get(..MAX_TEXT).unwrap_or(body);
     if let Ok(text) = str::from_utf8(body) {
         return Cow::Borrowed(text);

@@ -28,21 +28,27 @@ pub enum Event {
 impl Event {
     /// Parses the body of a genuine delivery.
     ///
-    /// Unknown fields are ignored, however deeply their values are nested. An event that is not an export's is returned
-    /// as [`Event::Other`].
+    /// The fields are read where they stand, or one level deeper, in an object `data` or `payload`. Unknown fields are
+    /// ignored, however deeply their values are nested. An event that is not an export's is returned as
+    /// [`Event::Other`].
     ///
     /// # Errors
     ///
-    /// Fails if the body is not a JSON object, or if it is an export's event without a usable `export_id` or
-    /// `archive_url`.
+    /// Fails if the body is not a JSON object, or if it is an export's event, by its type or by its fields, without a
+    /// usable `export_id` or `archive_url`.
     pub fn parse(verified: &Verified<'_>) -> Result<Self, EventError> {
         let fields: RawFields<'_> = str::from_utf8(verified.body())
             .map_err(|error| format!("byte {} is not UTF-8", error.valid_up_to()))
             // The position is all that a log needs; nothing of what the body says.
             .and_then(|body| json_object(body.as_bytes()).map_err(|error| error.to_string()))
             .map_err(|reason| EventError::NotAnEvent { reason: reason.into() })?;
+        let fields = fields.unwrapped();
         let event_type = text(fields.event_type);
-        if !event_type.as_deref().is_none_or(is_new_export) || fields.export_id.is_none() {
+        let is_export = match event_type.as_deref() {
+            Some(event_type) => is_new_export(event_type),
+            None => fields.export_id.is_some(),
+        };
+        if !is_export {
             let event_type = event_type.map(|text| excerpt(text.as_bytes(), MAX_EVENT_TYPE).into());
             return Ok(Self::Other(OtherEvent { event_type }));
         }
@@ -70,6 +76,25 @@ struct RawFields<'b> {
     generated_at: Option<&'b RawValue>,
     #[serde(borrow, default, deserialize_with = "present")]
     event_type: Option<&'b RawValue>,
+    #[serde(borrow, default, deserialize_with = "present")]
+    data: Option<&'b RawValue>,
+    #[serde(borrow, default, deserialize_with = "present")]
+    payload: Option<&'b RawValue>,
+}
+
+impl RawFields<'_> {
+    /// The fields of the object in `data` or `payload`, if the id of an export is there and not beside it.
+    fn unwrapped(self) -> Self {
+        if self.export_id.is_some() {
+            return self;
+        }
+        let objects = [self.data, self.payload].into_iter().flatten();
+        let mut within = objects.filter_map(|object| json_object::<Self>(object.get().as_bytes()).ok());
+        match within.find(|within| within.export_id.is_some()) {
+            Some(within) => Self { event_type: self.event_type.or(within.event_type), ..within },
+            None => self,
+        }
+    }
 }
 
 /// Reads a field that is there, `null` included.
@@ -223,6 +248,10 @@ mod tests {
             "{}",
             r#"{"event_type":"NEW_BANNER","id":"x"}"#,
             r#"{"event_type":"NEW_BANNER","export_id":"e","archive_url":"u"}"#,
+            r#"{"event_type":"NEW_BANNER","data":{"export_id":"e","archive_url":"u"}}"#,
+            r#"{"data":{"event_type":"NEW_BANNER","export_id":"e","archive_url":"u"}}"#,
+            r#"{"data":{"data":{"export_id":"e","archive_url":"u"}}}"#,
+            r#"{"data":[{"export_id":"e"}],"payload":"{\"export_id\":\"e\"}"}"#,
             r#"{"id":"x","archive_url":"u"}"#,
         ] {
             assert!(matches!(parse(body.as_bytes()), Ok(Event::Other(_))), "{body}");
@@ -233,6 +262,39 @@ mod tests {
             parse(br#"{"event_type":"NEW_EXPORT","export_id":"e","archive_url":"u"}"#),
             Ok(Event::NewExport(_))
         ));
+    }
+
+    #[test]
+    fn the_fields_may_stand_one_level_deeper() {
+        let flat = export(r#"{"export_id":"e","archive_url":"u","requested_at":1,"generated_at":2}"#);
+        for body in [
+            r#"{"event_type":"NEW_EXPORT","data":FIELDS}"#,
+            r#"{"event_type":"new-export","payload":FIELDS}"#,
+            r#"{"payload":FIELDS,"event_type":"NewExport"}"#,
+            r#"{"data":FIELDS}"#,
+            r#"{"data":null,"payload":FIELDS}"#,
+            r#"{"data":{"x":1},"payload":FIELDS}"#,
+            "\u{feff}FIELDS",
+        ] {
+            let fields = r#"{"export_id":"e","archive_url":"u","requested_at":1,"generated_at":2}"#;
+            assert_eq!(export(&body.replace("FIELDS", fields)), flat, "{body}");
+        }
+        let beside =
+            export(r#"{"export_id":"e","archive_url":"u","data":{"export_id":"f","archive_url":"v"}}"#);
+        assert_eq!(beside.export_id.as_str(), "e", "what stands at the top is meant");
+    }
+
+    #[test]
+    fn an_event_that_calls_itself_an_export_and_has_no_usable_ids_is_an_error() {
+        for body in [
+            r#"{"event_type":"NEW_EXPORT"}"#,
+            r#"{"event_type":"NEW_EXPORT","data":{}}"#,
+            r#"{"event_type":"NEW_EXPORT","data":{"export_id":"a b","archive_url":"u"}}"#,
+            r#"{"event_type":"NEW_EXPORT","data":{"export_id":"e"}}"#,
+            r#"{"event_type":"NEW_EXPORT","export_id":null}"#,
+        ] {
+            assert!(matches!(parse(body.as_bytes()), Err(EventError::Unusable { .. })), "{body}");
+        }
     }
 
     #[test]
