@@ -6,7 +6,7 @@ use std::{
     io::{self, BufReader, Seek as _},
 };
 
-/// The kinds of asset that an export may hold (`PROTOCOL.md` §1).
+/// The kinds of asset that an export may hold (`core/PROTOCOL.md` §1).
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 #[non_exhaustive]
 pub enum Kind {
