@@ -1,4 +1,4 @@
-//! A refusal: what the service, or a gateway before it, answered instead of what was asked for.
+//! Refusals: answers of the service, or of a gateway before it, with a status other than 2xx (`PROTOCOL.md` §3).
 
 use alloc::{boxed::Box, string::String, vec::Vec};
 use core::{fmt, time::Duration};
@@ -13,10 +13,10 @@ use crate::{
     validation::{self, Problems},
 };
 
-/// An answer with a status other than 2xx, in any of the service's dialects or in none of them.
+/// An answer with a status other than 2xx, in one of the service's formats or in none of them.
 ///
-/// Its `Display` is one line a person can act on: the status, the machine code, and the first
-/// problem or else the message. Everything else is kept: all problems, the rate limit, and the body.
+/// `Display` is one line: the status, the machine code, and the first problem or else the message. The error also holds
+/// all problems, the rate limit and the body.
 #[derive(Clone, Debug, Eq, Error, PartialEq)]
 pub struct ApiError(Box<Details>);
 
@@ -32,7 +32,7 @@ struct Details {
 }
 
 impl ApiError {
-    /// Reads an answer whose status is not 2xx. Never fails: at worst it knows the status alone.
+    /// Parses an answer whose status is not 2xx. It never fails: of an unknown format, it keeps status and body.
     pub fn parse(status: u16, headers: &dyn Headers, body: &[u8]) -> Self {
         let reading = validation::read(body);
         Self(Box::new(Details {
@@ -46,49 +46,49 @@ impl ApiError {
         }))
     }
 
-    /// The same refusal, with the banner id beside each problem that is about one.
+    /// Adds the banner id to each problem that concerns one.
     pub(crate) fn naming_ids(mut self, order: &Order) -> Self {
         self.0.problems.name_received("ids", |index| order.ids().get(index).map(BannerId::as_str));
         self
     }
 
-    /// The HTTP status.
+    /// Returns the HTTP status.
     pub fn status(&self) -> u16 {
         self.0.status
     }
 
-    /// The machine code of the refusal; absent in the legacy dialect and in a gateway's answers.
+    /// Returns the machine code. The legacy format and a gateway's answers have none.
     pub fn id(&self) -> Option<&ErrorId> {
         self.0.id.as_ref()
     }
 
-    /// The prose of the refusal, as it was sent.
+    /// Returns the prose of the refusal, as it was sent.
     pub fn message(&self) -> Option<&str> {
         self.0.message.as_deref()
     }
 
-    /// What was wrong with the request, in document order; empty when the refusal was about something else.
+    /// Returns what was wrong with the request, in the order of the answer. Empty if the answer names no problem.
     pub fn problems(&self) -> &Problems {
         &self.0.problems
     }
 
-    /// When the service wants to be asked again.
+    /// Returns when the request may be repeated, from `Retry-After`.
     pub fn retry_after(&self) -> Option<RetryAfter> {
         self.0.retry_after
     }
 
-    /// How long the service wants to be left alone, counted from `now`.
+    /// Returns how long to wait before the request may be repeated, counted from `now`.
     pub fn retry_delay(&self, now: Timestamp) -> Option<Duration> {
         self.0.retry_after.map(|after| after.delay(now))
     }
 
-    /// What the headers say of the request budget.
+    /// Returns the rate limit from the headers.
     pub fn rate_limit(&self) -> Option<RateLimit> {
         self.0.rate_limit
     }
 
-    /// The body as it came, at most [`RawBody::MAX_LEN`] bytes of it. Of a job's error, the key and the token of its
-    /// request are taken out, should the body repeat them.
+    /// Returns the body as it was sent, at most [`RawBody::MAX_LEN`] bytes of it. In a job's error, the key and the token
+    /// of the request are replaced if the body repeats them.
     pub fn body(&self) -> &RawBody {
         &self.0.body
     }
@@ -113,7 +113,7 @@ impl fmt::Display for ApiError {
             }
             (None, Some(message)) => {
                 f.write_str(": ")?;
-                // What follows, here or in an error around this one, goes on with the sentence.
+                // The sentence continues, here or in an error around this one.
                 write_excerpt(f, message.strip_suffix('.').unwrap_or(message), MAX_SHOWN)?;
             }
             (None, None) if body.as_bytes().is_empty() => f.write_str(" with an empty body")?,
@@ -126,7 +126,7 @@ impl fmt::Display for ApiError {
     }
 }
 
-/// The serialised form: what came, from which everything else is read again.
+/// The serialised form: the answer as it was sent. Everything else is parsed from it again.
 #[derive(Deserialize, Serialize)]
 struct Saved {
     status: u16,
@@ -155,7 +155,7 @@ impl<'de> Deserialize<'de> for ApiError {
     }
 }
 
-/// The machine code of a refusal. An open set: what is not known here is kept as text.
+/// The machine code of a refusal. The set is open: an unknown code is kept as text.
 #[derive(Clone, Debug, Eq, Hash, PartialEq)]
 #[non_exhaustive]
 pub enum ErrorId {
@@ -175,32 +175,32 @@ pub enum ErrorId {
     InvalidJson,
     /// A banner cannot be found.
     VisualNotFound,
-    /// There is no such endpoint; also the answer to an id that is no UUID.
+    /// There is no such endpoint. Also the answer to an id that is not a UUID.
     EndpointNotFound,
     /// Too many requests for this workspace; `Retry-After` says when to come back.
     RequestRateLimited,
-    /// Two things under one id: the gateway's ceiling per second, or spent credits.
+    /// One of two refusals: the gateway's limit per second is reached, or the credits are spent.
     RateLimitExceeded,
-    /// The plan does not include this; waiting does not help.
+    /// The plan does not include this. Waiting does not help.
     FeatureNotInPlan,
-    /// A rotation while the secret before still signs along.
+    /// A signing secret was rotated less than 24 hours ago, and the previous one still signs.
     PreviousSecretStillActive,
-    /// The endpoint does not take this method: never an answer to a request of ours.
+    /// The endpoint does not accept this method. Never an answer to a request of this crate.
     MethodNotAllowed,
-    /// The endpoint does not answer in this format: never an answer to a request of ours.
+    /// The endpoint does not answer in the requested format. Never an answer to a request of this crate.
     NotAcceptable,
-    /// The endpoint does not take a body of this type: never an answer to a request of ours.
+    /// The endpoint does not accept a body of this type. Never an answer to a request of this crate.
     UnsupportedMediaType,
-    /// A fault of the service; what was asked for may have been done.
+    /// An error of the service. The request may have been carried out.
     InternalError,
-    /// The same under the id of its older answers.
+    /// The same error, as older answers name it.
     InternalServerError,
-    /// Any other code: its first 128 characters.
+    /// Any other code, cut off after 128 characters.
     Other(Box<str>),
 }
 
 impl ErrorId {
-    /// The code as the service spells it.
+    /// Returns the code as the service spells it.
     pub fn as_str(&self) -> &str {
         match self {
             Self::Unauthorized => "unauthorized",
@@ -258,9 +258,9 @@ impl fmt::Display for ErrorId {
     }
 }
 
-/// The beginning of a body as it came. `Display` shows 200 printable characters of it.
+/// The beginning of a body as it was sent. `Display` shows 200 printable characters of it.
 ///
-/// Serialised as text where it is text, and as a list of bytes where it is not.
+/// Serialised as text if it is UTF-8, otherwise as a list of bytes.
 #[derive(Clone, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(from = "SavedBody", into = "SavedBody")]
 pub struct RawBody {
@@ -302,12 +302,12 @@ impl RawBody {
         Self { bytes: kept.to_vec(), truncated: kept.len() < body.len() }
     }
 
-    /// The bytes that were kept.
+    /// Returns the bytes that were kept.
     pub fn as_bytes(&self) -> &[u8] {
         &self.bytes
     }
 
-    /// Whether there were more.
+    /// Returns whether the body was longer.
     pub fn is_truncated(&self) -> bool {
         self.truncated
     }

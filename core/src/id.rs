@@ -1,4 +1,4 @@
-//! The identifiers of the protocol, checked once and valid for ever after.
+//! The ids of the protocol. A value of these types was checked when it was created.
 
 use alloc::{boxed::Box, string::String};
 use core::{
@@ -16,9 +16,9 @@ use crate::{
     redact::{excerpt, write_excerpt},
 };
 
-/// The id of a banner: 36 ASCII characters, a UUID in hyphenated form, kept as it was given.
+/// The id of a banner: a UUID in hyphenated form, 36 ASCII characters. It is kept as it was given.
 ///
-/// The service has refused others with `Length must be 36.`, and newer versions of it with 404.
+/// The service refuses other texts with `Length must be 36.`, newer versions of it with 404 (`PROTOCOL.md` §1).
 ///
 /// ```
 /// # use abyssale_core::BannerId;
@@ -31,12 +31,12 @@ use crate::{
 pub struct BannerId([u8; Self::LEN]);
 
 impl BannerId {
-    /// The length of every banner id, in characters and in bytes.
+    /// The length of a banner id, in characters and in bytes.
     pub const LEN: usize = 36;
 
-    /// The id as it was given.
+    /// Returns the id as it was given.
     pub fn as_str(&self) -> &str {
-        // Only ASCII gets in, so this is always text; an empty string is unreachable.
+        // All bytes are ASCII, so this does not fail.
         str::from_utf8(&self.0).unwrap_or_default()
     }
 }
@@ -131,7 +131,7 @@ impl<'de> Deserialize<'de> for BannerId {
     }
 }
 
-/// A text is not a banner id.
+/// A text that is not a banner id.
 #[derive(Clone, Debug, Eq, Error, PartialEq)]
 #[error("{given:?} is not a banner id: {reason}")]
 pub struct InvalidBannerId {
@@ -140,36 +140,36 @@ pub struct InvalidBannerId {
 }
 
 impl InvalidBannerId {
-    /// What was given, shortened and with nothing unprintable in it.
+    /// Returns the text, shortened and with unprintable characters replaced.
     pub fn given(&self) -> &str {
         &self.given
     }
 
-    /// What is wrong with it.
+    /// Returns what is wrong with the text.
     pub fn reason(&self) -> InvalidBannerIdReason {
         self.reason
     }
 }
 
-/// What is wrong with a text that is not a banner id.
+/// Why a text is not a banner id.
 #[derive(Clone, Copy, Debug, Eq, Error, PartialEq)]
 #[non_exhaustive]
 pub enum InvalidBannerIdReason {
-    /// It has this many characters instead of 36.
+    /// The text has this many characters instead of 36.
     #[error("it must be a UUID of 36 characters, such as 64238d01-d402-474b-8c2d-fbc957e9d290, and has {0}")]
     Length(usize),
-    /// It has 36 characters, but is no UUID in hyphenated form.
+    /// The text has 36 characters, but is not a UUID in hyphenated form.
     #[error("it must be a UUID such as 64238d01-d402-474b-8c2d-fbc957e9d290, which it leaves at character {}", at + 1)]
     NotAUuid {
-        /// The place of the first character that does not fit, counted from 0.
+        /// The index of the first character that does not fit.
         at: usize,
     },
 }
 
-/// The id of an export, given by the service when it accepts one.
+/// The id of an export. The service assigns it when it accepts the export.
 ///
-/// It is opaque: documented as a UUID, taken as any 1 to 128 visible ASCII characters. Ids that differ in the case of
-/// their letters alone are equal, as those of UUIDs are.
+/// It is documented as a UUID; any 1 to 128 visible ASCII characters are accepted. Like UUIDs, two ids are equal if they
+/// differ only in the case of their letters.
 #[derive(Clone, Serialize)]
 #[serde(transparent)]
 pub struct ExportId(Box<str>);
@@ -178,7 +178,7 @@ impl ExportId {
     /// The longest id that is accepted, in bytes.
     pub const MAX_LEN: usize = 128;
 
-    /// The id as the service spelled it.
+    /// Returns the id as the service spelled it.
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -197,7 +197,7 @@ impl FromStr for ExportId {
 }
 
 impl ExportId {
-    /// The bytes that decide whether two ids are equal.
+    /// Returns the bytes that are compared.
     pub(crate) fn folded(&self) -> impl Iterator<Item = u8> {
         self.0.bytes().map(|byte| byte.to_ascii_lowercase())
     }
@@ -253,30 +253,30 @@ impl<'de> Deserialize<'de> for ExportId {
     }
 }
 
-/// A text is not an export id.
+/// A text that is not an export id.
 #[derive(Clone, Debug, Eq, Error, PartialEq)]
 #[error("{given:?} is not an export id: 1 to 128 visible ASCII characters are expected")]
 pub struct InvalidExportId {
     given: Box<str>,
 }
 
-/// The id of a delivery: the same on every attempt of one delivery, for logs only.
+/// The id of a delivery, the same on every attempt of one delivery (`PROTOCOL.md` §4).
 ///
-/// It is not covered by the signature, so nothing may be decided by it.
+/// The signature does not cover it: use it in logs, never for a decision.
 #[derive(Clone, Copy, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub struct DeliveryId([u8; Self::LEN]);
 
 impl DeliveryId {
-    /// The length of every delivery id: 64 lowercase hexadecimal digits.
+    /// The length of a delivery id.
     pub const LEN: usize = 64;
 
-    /// Reads the value of `X-Abyssale-Delivery-Id`; `None` unless it is 64 lowercase hexadecimal digits.
+    /// Parses the value of `X-Abyssale-Delivery-Id`. `None` unless it is 64 lowercase hexadecimal digits.
     pub fn from_header(value: &[u8]) -> Option<Self> {
         let digits = <[u8; Self::LEN]>::try_from(value).ok()?;
         hex::decode::<32>(value).map(|_| Self(digits))
     }
 
-    /// The id's 64 digits.
+    /// Returns the 64 digits.
     pub fn as_str(&self) -> &str {
         str::from_utf8(&self.0).unwrap_or_default()
     }
@@ -294,7 +294,7 @@ impl fmt::Display for DeliveryId {
     }
 }
 
-/// The most characters of a refused text that an error shows.
+/// How many characters of an invalid text an error shows.
 const MAX_SHOWN: usize = 64;
 
 #[cfg(test)]

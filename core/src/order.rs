@@ -1,4 +1,4 @@
-//! What is asked for: banner ids, and the address that is to be called when they are packed.
+//! An order: the banner ids to export, and the callback URL for the event.
 
 use alloc::boxed::Box;
 
@@ -10,10 +10,10 @@ use crate::{
     http::{InvalidUrl, Url},
 };
 
-/// An order for one archive.
+/// An order for one export.
 ///
-/// The callback is optional on the wire and required here: there is no endpoint that tells how an
-/// export fares, so without a callback its result could never be fetched.
+/// The service accepts a request without a callback URL; this crate requires one. The service has no endpoint that
+/// returns the state of an export, so without a callback the archive could never be downloaded.
 ///
 /// ```
 /// # use abyssale_core::Order;
@@ -26,16 +26,15 @@ use crate::{
 pub struct Order {
     ids: Box<[BannerId]>,
     callback: Url,
-    /// Fits into the callback.
+    /// Checked to fit into the callback URL.
     token: Option<(Token, TokenPlacement)>,
     goal: Goal,
 }
 
 impl Order {
-    /// Checks the ids and the callback, an absolute `http` or `https` address.
+    /// Creates an order. `callback` has to be an absolute `http` or `https` URL.
     ///
-    /// The ids are sent in this order and as often as they are given. No maximum number of them is
-    /// documented.
+    /// The ids are sent in this order and as often as they are given. The service documents no maximum.
     pub fn new<I>(ids: I, callback: &str) -> Result<Self, InvalidOrder>
     where
         I: IntoIterator,
@@ -52,51 +51,55 @@ impl Order {
         Ok(Self { ids, callback, token: None, goal: Goal::default() })
     }
 
-    /// The same order with a correlation token in its callback address, which should be one of its own.
+    /// Adds a correlation token to the callback URL. Use a different token for each order.
     ///
-    /// Without one, an export whose answer is lost cannot be told from one that never was.
+    /// Without a token, the event of an export whose answer was lost cannot be matched to its job.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the URL would be too long, or if the name of the query parameter is not valid.
     pub fn with_token(mut self, token: Token, placement: TokenPlacement) -> Result<Self, InvalidOrder> {
         placed(&self.callback, &token, &placement).ok_or(InvalidOrder::TokenPlacement)?;
         self.token = Some((token, placement));
         Ok(self)
     }
 
-    /// The same order, carried out as far as this. [`Goal::Archive`] unless set.
+    /// Sets where the job ends. Default: [`Goal::Archive`].
     #[must_use]
     pub fn with_goal(mut self, goal: Goal) -> Self {
         self.goal = goal;
         self
     }
 
-    /// The banners, in the order they are asked for: at least one.
+    /// Returns the banner ids, at least one, in the order in which they are sent.
     pub fn ids(&self) -> &[BannerId] {
         &self.ids
     }
 
-    /// The address that is called, without the token.
+    /// Returns the callback URL without the token.
     pub fn callback(&self) -> &Url {
         &self.callback
     }
 
-    /// The address that is called, as the service is told it.
+    /// Returns the callback URL as it is sent to the service, with the token.
     pub fn callback_with_token(&self) -> Url {
         let with_token = self.token.as_ref().and_then(|(token, at)| placed(&self.callback, token, at));
-        // Whether a token fits was seen when it was given.
+        // That the token fits was checked when it was set.
         with_token.unwrap_or_else(|| self.callback.clone())
     }
 
-    /// The correlation token, if the order has one.
+    /// Returns the correlation token, if the order has one.
     pub fn token(&self) -> Option<&Token> {
         self.token.as_ref().map(|(token, _)| token)
     }
 
-    /// How far it is carried out.
+    /// Returns where the job ends.
     pub fn goal(&self) -> Goal {
         self.goal
     }
 }
 
-/// The callback with the token in it, if it fits.
+/// Returns the callback URL with the token in it, if it fits.
 fn placed(callback: &Url, token: &Token, placement: &TokenPlacement) -> Option<Url> {
     match placement {
         TokenPlacement::PathSegment => callback.with_path_segment(token.as_str()),
@@ -104,44 +107,44 @@ fn placed(callback: &Url, token: &Token, placement: &TokenPlacement) -> Option<U
     }
 }
 
-/// How far an order is carried out.
+/// Where a job ends.
 #[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Goal {
-    /// Until the service has taken it; the event is somebody else's concern.
+    /// When the service has accepted the export. Something else receives the event.
     Acceptance,
-    /// Until the event has told where the archive is.
+    /// When the event has arrived. Something else downloads the archive.
     Event,
-    /// Until the archive is here.
+    /// When the archive is downloaded.
     #[default]
     Archive,
 }
 
-/// An order cannot be made of what was given.
+/// The parts of an [`Order`] are not valid.
 #[derive(Clone, Debug, Eq, Error, PartialEq)]
 #[non_exhaustive]
 pub enum InvalidOrder {
-    /// There is no id.
+    /// There is no banner id.
     #[error("an export needs at least one banner id")]
     NoIds,
-    /// An id is not a banner id.
+    /// A text is not a banner id.
     #[error("ids[{index}]: {source}")]
     Id {
-        /// Its place among the ids, counted from 0.
+        /// Its index among the ids.
         index: usize,
-        /// What is wrong with it.
+        /// What is wrong with the text.
         source: InvalidBannerId,
     },
-    /// The callback is not an address that can be called.
+    /// The callback is not a URL.
     #[error("callback: {0}")]
     Callback(#[from] InvalidUrl),
-    /// The callback has no room for the token, or the parameter's name is not one.
-    #[error("the correlation token does not fit into the callback address")]
+    /// The callback URL would be too long with the token, or the name of the query parameter is not valid.
+    #[error("the correlation token does not fit into the callback URL")]
     TokenPlacement,
 }
 
-/// The serialised form: what cannot be derived from the rest.
+/// The serialised form.
 #[derive(Clone, Deserialize, Serialize)]
 struct Parts {
     ids: Box<[BannerId]>,

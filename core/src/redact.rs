@@ -32,30 +32,30 @@ pub(crate) fn write_excerpt(f: &mut fmt::Formatter<'_>, text: &str, max: usize) 
 /// Replaces each of these secrets with an ellipsis, whether it stands there as it is or escaped as in JSON.
 ///
 /// A secret whose beginning stands at the end of `bytes` was cut off there, and is replaced as well.
-pub(crate) fn conceal<'b>(bytes: &'b [u8], secrets: &[&str]) -> Cow<'b, [u8]> {
-    let mut concealed = Cow::Borrowed(bytes);
+pub(crate) fn redact<'b>(bytes: &'b [u8], secrets: &[&str]) -> Cow<'b, [u8]> {
+    let mut redacted = Cow::Borrowed(bytes);
     for secret in secrets.iter().filter(|secret| secret.len() >= SHORTEST) {
         let spelled = secret.contains(['"', '\\']).then(|| as_json(secret));
         for spelling in [Some(*secret), spelled.as_ref().map(|text| text.as_str())].into_iter().flatten() {
-            if let Some(without) = without(&concealed, spelling.as_bytes()) {
-                concealed = Cow::Owned(without);
+            if let Some(without) = without(&redacted, spelling.as_bytes()) {
+                redacted = Cow::Owned(without);
             }
-            if let Some(len) = begun_at_the_end(&concealed, spelling.as_bytes()) {
-                let mut cut = concealed.into_owned();
+            if let Some(len) = begun_at_the_end(&redacted, spelling.as_bytes()) {
+                let mut cut = redacted.into_owned();
                 cut.truncate(cut.len() - len);
                 cut.extend_from_slice("…".as_bytes());
-                concealed = Cow::Owned(cut);
+                redacted = Cow::Owned(cut);
             }
         }
     }
-    concealed
+    redacted
 }
 
 /// Replaces the query of a URL, which may contain a signature, and each value in it.
-pub(crate) fn conceal_query<'b>(bytes: &'b [u8], query: &str) -> Cow<'b, [u8]> {
+pub(crate) fn redact_query<'b>(bytes: &'b [u8], query: &str) -> Cow<'b, [u8]> {
     let values = query.split('&').filter_map(|pair| Some(pair.split_once('=')?.1)).take(MAX_VALUES);
     let secrets: Vec<_> = [query].into_iter().chain(values).collect();
-    conceal(bytes, &secrets)
+    redact(bytes, &secrets)
 }
 
 fn printable(c: char) -> char {
@@ -127,36 +127,36 @@ mod tests {
 
     #[test]
     fn a_secret_is_taken_out_however_often_it_is_there() {
-        let concealed = |text: &'static str| conceal(text.as_bytes(), &["hunter2hunter2", r#"a"b\c-long"#]);
-        assert_eq!(*concealed("k: hunter2hunter2!"), *"k: …!".as_bytes());
-        assert_eq!(*concealed("hunter2hunter2hunter2hunter2"), *"……".as_bytes());
-        assert_eq!(*concealed(r#"{"m": "a\"b\\c-long and a"b\c-long"}"#), *r#"{"m": "… and …"}"#.as_bytes());
+        let redacted = |text: &'static str| redact(text.as_bytes(), &["hunter2hunter2", r#"a"b\c-long"#]);
+        assert_eq!(*redacted("k: hunter2hunter2!"), *"k: …!".as_bytes());
+        assert_eq!(*redacted("hunter2hunter2hunter2hunter2"), *"……".as_bytes());
+        assert_eq!(*redacted(r#"{"m": "a\"b\\c-long and a"b\c-long"}"#), *r#"{"m": "… and …"}"#.as_bytes());
         for untouched in ["", "hunter2", "hunter2hunter?", r"a\b"] {
-            assert!(matches!(concealed(untouched), Cow::Borrowed(_)), "{untouched}");
+            assert!(matches!(redacted(untouched), Cow::Borrowed(_)), "{untouched}");
         }
     }
 
     #[test]
     fn what_is_cut_off_in_a_secret_ends_before_it() {
-        for (cut, concealed) in [
+        for (cut, redacted) in [
             ("k: hunter2hunter", "k: …"),
             ("k: hunter2h", "k: …"),
             ("k: hunter2", "k: hunter2"),
             ("hunter2hunter2 hunter2hunter", "… …"),
         ] {
-            assert_eq!(*conceal(cut.as_bytes(), &["hunter2hunter2"]), *concealed.as_bytes());
+            assert_eq!(*redact(cut.as_bytes(), &["hunter2hunter2"]), *redacted.as_bytes());
         }
     }
 
     #[test]
     fn a_query_is_taken_out_as_a_whole_and_value_by_value() {
-        let concealed = |text: &'static str| conceal_query(text.as_bytes(), "a=12345678&s=hunter2hunter2");
-        assert_eq!(*concealed("/x?a=12345678&s=hunter2hunter2"), *"/x?…".as_bytes());
-        assert_eq!(*concealed("a=12345678&amp;s=hunter2hunter2"), *"a=…&amp;s=…".as_bytes());
+        let redacted = |text: &'static str| redact_query(text.as_bytes(), "a=12345678&s=hunter2hunter2");
+        assert_eq!(*redacted("/x?a=12345678&s=hunter2hunter2"), *"/x?…".as_bytes());
+        assert_eq!(*redacted("a=12345678&amp;s=hunter2hunter2"), *"a=…&amp;s=…".as_bytes());
     }
 
     #[test]
     fn what_is_too_short_to_be_a_secret_is_left_alone() {
-        assert_eq!(*conceal(b"a key", &["k", ""]), *b"a key");
+        assert_eq!(*redact(b"a key", &["k", ""]), *b"a key");
     }
 }

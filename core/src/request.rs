@@ -1,4 +1,4 @@
-//! The requests that the service understands, made complete and inert.
+//! The requests to the service (`PROTOCOL.md` §1, §5). A [`Request`] is complete: an adapter sends it as it is.
 
 use alloc::{borrow::Cow, vec::Vec};
 use core::fmt;
@@ -9,10 +9,10 @@ use thiserror::Error;
 use crate::{
     ApiKey, Order, Token,
     http::{InvalidUrl, Method, Request, Scheme, Url},
-    redact::conceal,
+    redact::redact,
 };
 
-/// Where the service is, and the key that opens it.
+/// The service's base URL and the API key. It builds the requests to the service.
 ///
 /// ```
 /// # use abyssale_core::{ApiKey, Endpoint, Order};
@@ -29,12 +29,15 @@ pub struct Endpoint {
 }
 
 impl Endpoint {
-    /// The live service.
+    /// The base URL of the live service.
     pub const DEFAULT_BASE_URL: &str = "https://api.abyssale.com";
 
-    /// Takes the service's base address; slashes at its end are ignored.
+    /// Creates an endpoint. Slashes at the end of the base URL are ignored.
     ///
-    /// Plain `http` is refused except to this machine, because the key would travel in the clear.
+    /// # Errors
+    ///
+    /// Fails if `base` is not a URL, has a query, or uses `http` with another host than this machine: the API key would
+    /// be sent unencrypted.
     pub fn new(base: &str, key: ApiKey) -> Result<Self, InvalidEndpoint> {
         let base = base.trim_end_matches('/').parse::<Url>()?;
         if base.query().is_some() {
@@ -46,46 +49,48 @@ impl Endpoint {
         Ok(Self { base, key })
     }
 
-    /// The base address, without a slash at its end.
+    /// Returns the base URL, without a slash at its end.
     pub fn base_url(&self) -> &Url {
         &self.base
     }
 
-    /// `POST /async/banners/export`: asks for an archive.
+    /// Builds `POST /async/banners/export`, which requests an export.
     pub fn create_export(&self, order: &Order) -> Request {
         self.request(Method::Post, "/async/banners/export").json(export_body(order))
     }
 
-    /// `GET /signing-secret`: reads the signing secret. **The first call creates one**, and with it
-    /// every delivery of the workspace is signed from then on.
+    /// Builds `GET /signing-secret`, which reads the signing secret. **The first call creates the secret**: from then on
+    /// all deliveries of the workspace are signed.
     pub fn signing_secret(&self) -> Request {
         self.request(Method::Get, "/signing-secret")
     }
 
-    /// `POST /signing-secret/rotate`: makes a new secret; the old one signs along for 24 hours.
+    /// Builds `POST /signing-secret/rotate`, which creates a new secret. For 24 hours, deliveries are signed with the old
+    /// secret as well.
     ///
-    /// Refused with `previous_secret_still_active` during those hours, unless forced.
+    /// During these hours the service refuses another rotation with `previous_secret_still_active`, unless it is forced.
     pub fn rotate_signing_secret(&self, force: bool) -> Request {
         let path = if force { "/signing-secret/rotate?force=true" } else { "/signing-secret/rotate" };
         self.request(Method::Post, path)
     }
 
-    /// `POST /signing-secret/revoke`: the previous secret ceases to sign at once.
+    /// Builds `POST /signing-secret/revoke`, which ends the use of the previous secret at once.
     pub fn revoke_signing_secret(&self) -> Request {
         self.request(Method::Post, "/signing-secret/revoke")
     }
 
-    /// The body of an answer without the key in it, should it repeat the request: for an error that is made of it.
+    /// Replaces the key in the body of an answer, in case the answer repeats the request. Call it before creating an
+    /// [`ApiError`](crate::ApiError); a job does so by itself.
     ///
-    /// A job does so by itself. A key of fewer than eight characters is left where it is.
-    pub fn conceal<'b>(&self, body: &'b [u8]) -> Cow<'b, [u8]> {
-        conceal(body, &[self.key.expose()])
+    /// A key of fewer than eight characters is not replaced.
+    pub fn redact<'b>(&self, body: &'b [u8]) -> Cow<'b, [u8]> {
+        redact(body, &[self.key.expose()])
     }
 
-    /// The same for the answer to an order, whose token the answer may repeat as well.
-    pub(crate) fn conceal_with<'b>(&self, order: &Order, body: &'b [u8]) -> Cow<'b, [u8]> {
+    /// Replaces the key, and the token of the order.
+    pub(crate) fn redact_with<'b>(&self, order: &Order, body: &'b [u8]) -> Cow<'b, [u8]> {
         let token = order.token().map(Token::as_str);
-        conceal(body, &[self.key.expose(), token.unwrap_or_default()])
+        redact(body, &[self.key.expose(), token.unwrap_or_default()])
     }
 
     fn request(&self, method: Method, path: &'static str) -> Request {
@@ -102,26 +107,26 @@ impl fmt::Debug for Endpoint {
     }
 }
 
-/// The service cannot be reached in this way.
+/// The base URL of an [`Endpoint`] is not usable.
 #[derive(Clone, Debug, Eq, Error, PartialEq)]
 #[non_exhaustive]
 pub enum InvalidEndpoint {
-    /// The base address is not one.
+    /// The base URL is not a URL.
     #[error("base URL: {0}")]
     Url(#[from] InvalidUrl),
-    /// The base address has a query.
+    /// The base URL has a query.
     #[error("base URL: it has a query, which would end up in the middle of every request")]
     Query,
-    /// The key would travel in the clear.
+    /// The base URL would send the key unencrypted.
     #[error(
         "base URL: plain http is accepted for this machine only, since the API key would travel in the clear; use https"
     )]
     Insecure,
 }
 
-/// `GET` of an archive: an address of its own on another host, so it never carries the key.
+/// Builds the `GET` of an archive. An archive is on another host than the API, so the request never carries the key.
 pub(crate) fn download(url: Url) -> Request {
-    // Identity only: a length that is checked must be that of the archive itself.
+    // No compression: the length that is checked has to be the archive's.
     Request::new(Method::Get, url)
         .header("accept", "*/*")
         .header("accept-encoding", "identity")
@@ -140,7 +145,7 @@ fn export_body(order: &Order) -> Vec<u8> {
         }
     }
 
-    // Strings into a vector: nothing here can fail.
+    // Serialising strings into a vector does not fail.
     serde_json::to_vec(&Body(order)).unwrap_or_default()
 }
 

@@ -1,7 +1,6 @@
-//! What the service answers: an accepted export, the state of the signing secret, or a refusal.
+//! The service's answers: an accepted export, the state of the signing secret, or a refusal (`PROTOCOL.md` §2, §3, §5).
 //!
-//! Every answer is judged by its status first: 2xx is read as what was asked for, everything else,
-//! redirects included, is an [`ApiError`].
+//! An answer with a 2xx status is parsed as the expected one. Every other answer, redirects included, is an [`ApiError`].
 
 use alloc::string::String;
 use core::{fmt, time::Duration};
@@ -16,20 +15,19 @@ use crate::{
     redact::excerpt,
 };
 
-/// The service has accepted an export; its `NewExport` event will be sent.
+/// An export that the service has accepted. Its `NewExport` event will be delivered.
 #[derive(Clone, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub struct ExportAccepted {
-    /// The id that the event will name.
+    /// The export's id, which the event will contain.
     pub export_id: ExportId,
-    /// What the headers say of the request budget.
+    /// The rate limit from the headers.
     pub rate_limit: Option<RateLimit>,
 }
 
 impl ExportAccepted {
-    /// Reads the answer to [`Endpoint::create_export`](crate::Endpoint::create_export).
-    ///
-    /// The body should be cut off at [`MAX_ANSWER`] bytes before it comes here.
+    /// Parses the answer to [`Endpoint::create_export`](crate::Endpoint::create_export). Cut the body off at
+    /// [`MAX_ANSWER`] bytes first.
     pub fn parse(status: u16, headers: &dyn Headers, body: &[u8]) -> Result<Self, ResponseError> {
         #[derive(Deserialize)]
         struct AcceptedBody {
@@ -40,22 +38,22 @@ impl ExportAccepted {
     }
 }
 
-/// The workspace's signing secret, as the three signing-secret requests answer it.
+/// The workspace's signing secret, from the answer to one of the three signing-secret requests.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct SigningSecretState {
-    /// The secret that signs from now on.
+    /// The secret that signs deliveries.
     pub secret: SigningSecret,
-    /// When it was made.
+    /// When the secret was created.
     pub created_at: Option<Timestamp>,
-    /// When it last replaced another one, if ever.
+    /// When the secret last replaced another one, if ever.
     pub rotated_at: Option<Timestamp>,
-    /// Until when the secret before it signs along, if it does.
+    /// Until when deliveries are also signed with the previous secret.
     pub previous_secret_expires_at: Option<Timestamp>,
 }
 
 impl SigningSecretState {
-    /// Reads the answer to a signing-secret request.
+    /// Parses the answer to a signing-secret request.
     pub fn parse(status: u16, headers: &dyn Headers, body: &[u8]) -> Result<Self, ResponseError> {
         #[derive(Deserialize)]
         struct SecretBody {
@@ -82,20 +80,20 @@ impl SigningSecretState {
     }
 }
 
-/// A request did not get the answer that it was made for.
+/// A request did not get the expected answer.
 #[derive(Clone, Debug, Eq, Error, PartialEq)]
 #[non_exhaustive]
 pub enum ResponseError {
-    /// The service, or something before it, refused.
+    /// The service, or a gateway before it, refused the request.
     #[error(transparent)]
     Api(#[from] ApiError),
-    /// The status says yes, but the body is not what was asked for.
+    /// The status is 2xx, but the body is not the expected one.
     #[error(transparent)]
     Unexpected(#[from] UnexpectedAnswer),
 }
 
 impl ResponseError {
-    /// For answers that hold a secret when all is well, and so may hold one now.
+    /// Removes the body: an answer that was expected to contain a secret may contain one.
     fn without_body(self) -> Self {
         match self {
             Self::Unexpected(answer) => Self::Unexpected(UnexpectedAnswer {
@@ -109,7 +107,7 @@ impl ResponseError {
     }
 }
 
-/// A 2xx answer that cannot be read as what was asked for.
+/// An answer with a 2xx status whose body is not the expected one.
 #[derive(Clone, Debug, Deserialize, Eq, Error, PartialEq, Serialize)]
 #[error("the answer with status {status} cannot be read: {reason}{}{body}", if body.is_empty() { "" } else { ": " })]
 pub struct UnexpectedAnswer {
@@ -119,26 +117,26 @@ pub struct UnexpectedAnswer {
 }
 
 impl UnexpectedAnswer {
-    /// The status of the answer: 200 to 299.
+    /// Returns the status of the answer: 200 to 299.
     pub fn status(&self) -> u16 {
         self.status
     }
 }
 
-/// The request budget, as the headers of 200 and 429 answers tell it.
+/// The service's rate limit, from the headers of an answer with status 200 or 429.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct RateLimit {
-    /// `X-RateLimit-Limit`: requests in a window.
+    /// `X-RateLimit-Limit`: how many requests a window allows.
     pub limit: Option<u64>,
-    /// `X-RateLimit-Remaining`: requests left in this window.
+    /// `X-RateLimit-Remaining`: how many requests are left in this window.
     pub remaining: Option<u64>,
     /// `X-RateLimit-Reset`: when the next window begins.
     pub reset: Option<Timestamp>,
 }
 
 impl RateLimit {
-    /// Reads the three headers; `None` if none of them holds a number.
+    /// Parses the three headers. `None` if none of them contains a number.
     pub(crate) fn from_headers(headers: &dyn Headers) -> Option<Self> {
         let number = |name| headers.first(name).and_then(saturating_decimal);
         let limit = Self {
@@ -150,28 +148,28 @@ impl RateLimit {
     }
 }
 
-/// When to come back, as `Retry-After` tells it.
+/// When a request may be repeated, from `Retry-After`.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum RetryAfter {
-    /// After this long.
+    /// After this time.
     Delay(Duration),
     /// Not before this moment.
     At(Timestamp),
 }
 
 impl RetryAfter {
-    /// Reads `Retry-After`: whole seconds or an HTTP date; `None` if it is absent or neither.
+    /// Parses `Retry-After`: whole seconds or an HTTP date. `None` if the header is absent or neither.
     pub(crate) fn from_headers(headers: &dyn Headers) -> Option<Self> {
         let value = headers.first("retry-after")?.trim_ascii();
         match saturating_decimal(value) {
             Some(secs) => Some(Self::Delay(Duration::from_secs(secs))),
-            // No clock here: a two-digit year is read as one of this century, as RFC 850 dates are extinct.
+            // The century of a two-digit year is not worth a clock: dates of RFC 850 are extinct.
             None => parse_http_date(value, Timestamp::default()).map(Self::At),
         }
     }
 
-    /// How long that is from `now`; zero if the moment has passed.
+    /// Returns how long to wait from `now`; zero if the time has passed.
     pub fn delay(self, now: Timestamp) -> Duration {
         match self {
             Self::Delay(delay) => delay,
@@ -215,7 +213,7 @@ pub(crate) fn json_object<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T, s
     serde_json::from_slice(body)
 }
 
-/// The most bytes of an answer that are worth reading: 1 MiB. An accepted export takes about 100.
+/// The most bytes of an answer's body that an adapter should read: 1 MiB. The answer for an accepted export has about 100.
 pub const MAX_ANSWER: usize = 1 << 20;
 
 /// U+FEFF in UTF-8, which some programs put before every text.

@@ -1,7 +1,7 @@
-//! Whether an attempt is worth repeating, and when: pure rules, from `PROTOCOL.md` §3.
+//! The retry rules: whether and when to repeat a failed attempt (`PROTOCOL.md` §3). They are pure functions.
 //!
-//! Every answer is judged afresh. Whether it is safe to ask again depends on what *this* attempt came
-//! to, not on the first one: a POST that was throttled once and then met a 5xx is not repeated.
+//! Each answer is judged by itself. Whether repeating is safe depends on *this* attempt and not on the first one: a POST
+//! that was refused with 429 and then with a 5xx is not repeated.
 
 use core::time::Duration;
 
@@ -9,16 +9,16 @@ use serde::{Deserialize, Serialize};
 
 use crate::{ApiError, ErrorId, Timestamp, http::Method};
 
-/// How patient to be.
+/// How often to retry, and how long to wait.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub struct RetryPolicy {
-    /// The most retries of one request, 3 by default; 0 turns retries off.
+    /// How often one request is repeated at most. Default: 3. 0 turns retries off.
     pub max_retries: u32,
-    /// The longest `Retry-After` that is waited out, 30 s by default; [`Duration::MAX`] means any.
+    /// The longest `Retry-After` that is waited for. Default: 30 s. [`Duration::MAX`] means any.
     ///
-    /// Cool-offs of about 1,700 s have been seen. Past the bound the refusal is final at once, and
-    /// carries the service's figure.
+    /// The service has asked for about 1,700 s. A refusal that asks for a longer wait is final at once, and its error
+    /// contains the wait.
     pub max_retry_wait: Duration,
 }
 
@@ -29,9 +29,9 @@ impl Default for RetryPolicy {
 }
 
 impl RetryPolicy {
-    /// What to do after an attempt that came to `outcome`, with `tries` behind it.
+    /// Decides what to do after an attempt that failed with `outcome`. `tries` counts the attempts before it.
     ///
-    /// `jitter` is any random number; the same one gives the same verdict.
+    /// `jitter` is a random number; the same number gives the same verdict.
     pub(crate) fn verdict(
         &self,
         now: Timestamp,
@@ -47,10 +47,10 @@ impl RetryPolicy {
             AttemptFailure::Unavailable(told) => told.map_or(Wait::Backoff, Wait::Told),
             AttemptFailure::Refused(error) => match error.status() {
                 429 => match (error.id(), error.retry_delay(now)) {
-                    // No window makes a plan include a feature, whatever the headers say.
+                    // Waiting does not change the plan, whatever the headers say.
                     (Some(ErrorId::FeatureNotInPlan), _) => return Verdict::Final,
                     (_, Some(delay)) => Wait::Told(delay),
-                    // The ceiling per second or spent credits: one probe finds out which.
+                    // The limit per second, or spent credits: one probe shows which.
                     (_, None) if tries.probed => return Verdict::Final,
                     (_, None) => Wait::Probe,
                 },
@@ -77,32 +77,32 @@ impl RetryPolicy {
     }
 }
 
-/// What an attempt came to, when it did not come to what was asked for.
+/// How an attempt failed.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum AttemptFailure<'a> {
-    /// Not a byte of the request can have reached the service.
+    /// No byte of the request can have reached the server.
     NotSent,
-    /// The request may have reached the service, and there is no answer that could be read.
+    /// The request may have reached the server, and there is no readable answer.
     Lost,
-    /// There is an answer, and it is not a yes.
+    /// The answer has another status than 2xx.
     Refused(&'a ApiError),
-    /// An archive's server, which is not the service and has none of its rules, cannot say yes now: 408, 425, 429 or
-    /// any 5xx, with the wait that it asks for.
+    /// The archive's server, for which the service's rules do not apply, answered 408, 425, 429 or a 5xx, and perhaps
+    /// asked for a wait.
     Unavailable(Option<Duration>),
 }
 
-/// What was tried before.
+/// The attempts so far.
 #[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
 pub(crate) struct Tries {
-    /// How often the request has been repeated.
+    /// How often the request was repeated.
     pub(crate) retries: u32,
-    /// Whether the one probe that a bare 429 is given has been spent.
+    /// Whether the one probe after a 429 without `Retry-After` was made.
     #[serde(default)]
     pub(crate) probed: bool,
 }
 
 impl Tries {
-    /// One more, after a verdict to retry.
+    /// Counts a retry.
     #[must_use]
     pub(crate) fn after(self, probe: bool) -> Self {
         Self { retries: self.retries.saturating_add(1), probed: self.probed || probe }
@@ -112,16 +112,16 @@ impl Tries {
 /// What to do after an attempt.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Verdict {
-    /// Ask again after a while.
+    /// Repeat the request after a wait.
     Retry {
         /// How long to wait, counted from now.
         after: Duration,
-        /// Whether this is the one probe that a bare 429 is given.
+        /// Whether this is the probe after a 429 without `Retry-After`.
         probe: bool,
     },
-    /// Asking again does not help, would take too long, or was done often enough.
+    /// Do not repeat: it does not help, the wait is too long, or the retries are used up.
     Final,
-    /// What was asked for may have been done; asking again could do it twice.
+    /// The request may have been carried out; repeating it could make the export twice.
     Unknown,
 }
 
@@ -131,10 +131,10 @@ enum Wait {
     Backoff,
 }
 
-/// The gateway's ceiling is per second, so a second clears it.
+/// The gateway's limit is per second, so a second clears it.
 const PROBE_DELAY: Duration = Duration::from_secs(1);
 
-/// Keeps many jobs that were told the same moment from coming back in the same millisecond.
+/// Spreads the retries of many jobs that were told the same time.
 const SPREAD: Duration = Duration::from_millis(100);
 
 /// The longest backoff is 64 s.

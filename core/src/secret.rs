@@ -1,7 +1,7 @@
-//! What must not leak: the API key and the signing secrets.
+//! The API key and the signing secrets.
 //!
-//! Both are wiped when dropped, show nothing of themselves in `Debug`, have no `Display` and are never
-//! serialised. Reading one takes a call that says so by name.
+//! Both are overwritten when dropped, are not shown by `Debug`, have no `Display`, and are not serialisable. Only `expose`
+//! returns them.
 
 use alloc::string::String;
 use core::fmt;
@@ -9,7 +9,7 @@ use core::fmt;
 use thiserror::Error;
 use zeroize::Zeroizing;
 
-/// The key that a request to the service carries in `x-api-key`.
+/// The API key, which each request to the service carries in `x-api-key`.
 ///
 /// ```
 /// # use abyssale_core::ApiKey;
@@ -21,12 +21,12 @@ use zeroize::Zeroizing;
 pub struct ApiKey(Zeroizing<String>);
 
 impl ApiKey {
-    /// Takes a key: 1 to 1,024 visible ASCII characters, since it travels in a header.
+    /// Creates a key from 1 to 1,024 visible ASCII characters. Others could not be sent in a header.
     pub fn new(key: impl Into<String>) -> Result<Self, InvalidSecret> {
         checked(key.into(), "API key").map(Self)
     }
 
-    /// The key itself.
+    /// Returns the key.
     pub fn expose(&self) -> &str {
         &self.0
     }
@@ -38,19 +38,19 @@ impl fmt::Debug for ApiKey {
     }
 }
 
-/// A secret that signs deliveries: the whole text, with its `whsec_` prefix.
+/// A secret that deliveries are signed with: the whole text, with its `whsec_` prefix.
 #[derive(Clone)]
 pub struct SigningSecret(Zeroizing<String>);
 
 impl SigningSecret {
-    /// Takes a secret: 1 to 1,024 visible ASCII characters.
+    /// Creates a secret from 1 to 1,024 visible ASCII characters.
     ///
-    /// The prefix is part of the key that signs, so it is neither required nor cut off here.
+    /// The `whsec_` prefix belongs to the HMAC key. It is neither required nor removed.
     pub fn new(secret: impl Into<String>) -> Result<Self, InvalidSecret> {
         checked(secret.into(), "signing secret").map(Self)
     }
 
-    /// The secret itself.
+    /// Returns the secret.
     pub fn expose(&self) -> &str {
         &self.0
     }
@@ -62,10 +62,10 @@ impl fmt::Debug for SigningSecret {
     }
 }
 
-/// A text cannot be an API key or a signing secret. Says nothing of the text.
+/// A text that cannot be an API key or a signing secret. The error does not contain the text.
 #[derive(Clone, Copy, Debug, Eq, Error, PartialEq)]
 #[error(
-    "the {what} is unusable: 1 to 1024 visible ASCII characters are expected (is a blank or a line end around it?)"
+    "the {what} is unusable: it must have 1 to 1024 visible ASCII characters; remove blanks and line ends around it"
 )]
 pub struct InvalidSecret {
     what: &'static str,

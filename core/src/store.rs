@@ -1,4 +1,4 @@
-//! Where jobs are kept between the processes that carry them out: what a store has to promise, and no store.
+//! The interface of a store, which keeps jobs between processes. Core has no implementation.
 
 use alloc::{boxed::Box, string::ToString, vec::Vec};
 use core::fmt;
@@ -7,17 +7,17 @@ use thiserror::Error;
 
 use crate::JobId;
 
-/// Keeps a record for each job, whatever is in it.
+/// Keeps one record for each job.
 ///
-/// A record holds a correlation token and perhaps the address of an archive: keep it where other people's files are not.
-/// It is used by one thread at a time, which may be held up for as long as a disk needs.
+/// A record contains a correlation token and perhaps the URL of an archive: other users must not be able to read it. A
+/// store is used by one thread at a time, and may block it.
 pub trait Store: Send + 'static {
-    /// Everything that is kept, in any order. A record that cannot be read is given as it is, not left out: whoever
-    /// asked finds out, and the others are not lost with it.
+    /// Returns all records, in any order. A damaged record is returned as it is and not omitted: the caller detects it,
+    /// and loses no other record.
     fn load(&mut self) -> Result<Vec<(JobId, Vec<u8>)>, StoreError>;
 
-    /// Carries out all of these, or none, and returns once they survive the end of the process and a power cut. Each job
-    /// is in it once at most.
+    /// Applies all of the changes, or none. Returns when they survive the end of the process and a power cut. A batch
+    /// has at most one change for a job.
     fn write(&mut self, batch: &[(JobId, Write)]) -> Result<(), StoreError>;
 }
 
@@ -31,16 +31,16 @@ impl<S: Store + ?Sized> Store for Box<S> {
     }
 }
 
-/// What to do about a job.
+/// A change of a job's record.
 #[derive(Clone, Eq, PartialEq)]
 pub enum Write {
-    /// Keep this record, instead of what is there.
+    /// Replace the record.
     Save(Vec<u8>),
-    /// Keep nothing. There may be nothing to remove.
+    /// Remove the record, if there is one.
     Remove,
 }
 
-/// Shows no more of a record than its length.
+/// Shows only the length of a record.
 impl fmt::Debug for Write {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -50,28 +50,28 @@ impl fmt::Debug for Write {
     }
 }
 
-/// A store does not do what it is asked to.
+/// A store failed.
 #[derive(Clone, Debug, Eq, Error, PartialEq)]
 #[non_exhaustive]
 pub enum StoreError {
-    /// Somebody else has it: two that carry out the same jobs would ask for everything twice.
+    /// Another process or exporter uses the store. Two exporters with the same jobs would request each export twice.
     #[error("the store is in use by another exporter")]
     InUse,
-    /// It is not a store, a damaged one, or one that another release wrote.
+    /// The file is not a store, is damaged, or was written by a newer release.
     #[error("the store cannot be read: {0}")]
     Unreadable(Box<str>),
-    /// The disk is full, the folder may not be written, or whatever else it says.
+    /// The store cannot be written: the disk is full, or the folder is not writable.
     #[error("the store refuses: {0}")]
     Refused(Box<str>),
 }
 
 impl StoreError {
-    /// A store that cannot be read, in the words of what was asked.
+    /// Creates an [`Unreadable`](Self::Unreadable) error from the error of a library.
     pub fn unreadable(reason: impl fmt::Display) -> Self {
         Self::Unreadable(reason.to_string().into())
     }
 
-    /// A refusal, in the words of who refuses.
+    /// Creates a [`Refused`](Self::Refused) error from the error of a library.
     pub fn refused(reason: impl fmt::Display) -> Self {
         Self::Refused(reason.to_string().into())
     }

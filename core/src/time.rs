@@ -1,50 +1,47 @@
-//! The only notion of time that core has: a number it is handed.
+//! Time, as the caller passes it in.
 //!
-//! Core never reads a clock. Every entry point that depends on time takes a [`Timestamp`], which the
-//! caller reads from whatever clock it trusts, or makes up in a test.
+//! Core never reads a clock. Every function that depends on time takes a [`Timestamp`], from a clock of the caller, or from
+//! a test.
 
 use core::{fmt, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
-/// A moment: milliseconds since the Unix epoch.
+/// A point in time, in milliseconds since the Unix epoch.
 ///
-/// It is wall-clock time because snapshots outlive a process and because signatures and
-/// `Retry-After` dates are compared with it. Within one process it should not jump: take the wall
-/// clock once and add a monotonic clock to it.
+/// It is wall-clock time because snapshots outlive a process, and because signatures and `Retry-After` dates are compared
+/// with it. Within a process it must not jump: read the wall clock once, and add the time of a monotonic clock.
 ///
-/// Arithmetic saturates, so no input from a peer can make it overflow.
+/// Arithmetic saturates, so no value from a peer makes it overflow.
 #[derive(Clone, Copy, Debug, Default, Deserialize, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize)]
 #[serde(transparent)]
 pub struct Timestamp(u64);
 
 impl Timestamp {
-    /// The latest moment there is.
+    /// The latest point in time.
     pub const MAX: Self = Self(u64::MAX);
 
-    /// A moment given in milliseconds since the Unix epoch.
+    /// Creates a timestamp from milliseconds since the Unix epoch.
     pub const fn from_millis(millis: u64) -> Self {
         Self(millis)
     }
 
-    /// A moment given in seconds since the Unix epoch.
+    /// Creates a timestamp from seconds since the Unix epoch.
     pub const fn from_secs(secs: u64) -> Self {
         Self(secs.saturating_mul(1000))
     }
 
-    /// Milliseconds since the Unix epoch.
+    /// Returns the milliseconds since the Unix epoch.
     pub const fn as_millis(self) -> u64 {
         self.0
     }
 
-    /// Whole seconds since the Unix epoch.
+    /// Returns the whole seconds since the Unix epoch.
     pub const fn as_secs(self) -> u64 {
         self.0 / 1000
     }
 
-    /// This moment, `duration` later.
-    ///
-    /// A part of a millisecond counts as a whole one, so that a deadline in the future stays there.
+    /// Adds a duration, rounded up to whole milliseconds, so that a deadline in the future stays in the future.
     #[must_use]
     pub fn saturating_add(self, duration: Duration) -> Self {
         let part = duration.subsec_nanos().div_ceil(1_000_000);
@@ -52,7 +49,7 @@ impl Timestamp {
         Self(self.0.saturating_add(millis))
     }
 
-    /// How long after `earlier` this is; zero if it is not.
+    /// Returns the time from `earlier` to this, or zero if `earlier` is later.
     pub const fn saturating_duration_since(self, earlier: Self) -> Duration {
         Duration::from_millis(self.0.saturating_sub(earlier.0))
     }

@@ -1,8 +1,7 @@
-//! The correlation token: how an event finds its export before anybody knows the export's id.
+//! The correlation token, which matches an event to its job without the export's id.
 //!
-//! Each export is asked for with a callback address of its own, which holds a token that nobody can
-//! guess. An event that arrives there belongs to that export, even if the answer to the request was
-//! lost, or has not come yet.
+//! Each export is requested with a callback URL of its own, which contains a random token. An event that arrives at this
+//! URL belongs to that export, even if the answer to the request was lost or has not arrived yet.
 
 use alloc::string::String;
 use core::{fmt, hint::black_box, str::FromStr};
@@ -12,10 +11,10 @@ use thiserror::Error;
 
 use crate::hex;
 
-/// 128 random bits in a callback address, as 32 lowercase hexadecimal digits.
+/// 128 random bits in a callback URL, as 32 lowercase hexadecimal digits.
 ///
-/// A capability: who knows it may complete the export. `Debug` shows its first six digits, comparison
-/// takes the same time wherever two tokens differ.
+/// Anybody who knows the token can complete the export, so `Debug` shows only its first six digits, and comparing two
+/// tokens takes constant time.
 #[derive(Clone, Copy)]
 pub struct Token([u8; Self::LEN]);
 
@@ -23,14 +22,14 @@ impl Token {
     /// The length of the text form, in characters.
     pub const LEN: usize = 32;
 
-    /// Makes a token of 16 bytes, which must come from a cryptographic random source.
+    /// Creates a token from 16 bytes, which must come from a cryptographic random source.
     pub fn from_random(bytes: [u8; 16]) -> Self {
         let mut digits = [0; Self::LEN];
         digits.iter_mut().zip(hex::encode(&bytes).bytes()).for_each(|(to, from)| *to = from);
         Self(digits)
     }
 
-    /// The 32 digits.
+    /// Returns the 32 digits.
     pub fn as_str(&self) -> &str {
         str::from_utf8(&self.0).unwrap_or_default()
     }
@@ -39,7 +38,7 @@ impl Token {
 impl PartialEq for Token {
     fn eq(&self, other: &Self) -> bool {
         let difference = self.0.iter().zip(&other.0).fold(0, |all, (a, b)| all | (a ^ b));
-        // Keeps the compiler from leaving the loop early.
+        // Prevents the compiler from ending the loop early.
         black_box(difference) == 0
     }
 }
@@ -73,12 +72,12 @@ impl<'de> Deserialize<'de> for Token {
     }
 }
 
-/// A text is not a correlation token. Says nothing of the text, which may be nearly one.
+/// A text that is not a correlation token. The error does not contain the text, which may be almost a token.
 #[derive(Clone, Copy, Debug, Eq, Error, PartialEq)]
 #[error("a correlation token has 32 lowercase hexadecimal digits")]
 pub struct InvalidToken;
 
-/// Where in a callback address the token stands.
+/// Where a callback URL contains the token.
 #[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]

@@ -145,7 +145,7 @@ impl Client {
 
     async fn secret_call(&self, request: Request) -> Result<SigningSecretState, Error> {
         let answer = send(self.http(), request, self.config.call_timeout, None).await?;
-        let body = self.config.endpoint.conceal(&answer.body);
+        let body = self.config.endpoint.redact(&answer.body);
         Ok(SigningSecretState::parse(answer.status, &answer.headers, &body)?)
     }
 }

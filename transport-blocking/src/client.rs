@@ -146,7 +146,7 @@ impl Client {
 
     fn secret_call(&self, request: Request) -> Result<SigningSecretState, Error> {
         let answer = send(&self.caller, request, self.config.call_timeout, None)?;
-        let body = self.config.endpoint.conceal(&answer.body);
+        let body = self.config.endpoint.redact(&answer.body);
         Ok(SigningSecretState::parse(answer.status, &answer.headers, &body)?)
     }
 }

@@ -30,8 +30,8 @@ use crate::{
     archive::{self, ArchiveUrlError, NotAnArchive},
     decimal::decimal,
     http::{Headers, Request, Response, Url},
-    redact::conceal_query,
     redact::excerpt,
+    redact::redact_query,
     request,
 };
 
@@ -202,7 +202,7 @@ impl Transfer {
     /// behind the address's path is taken out of the body.
     #[must_use]
     pub fn redact(&self, mut answer: Response) -> Response {
-        if let Cow::Owned(concealed) = conceal_query(&answer.body, self.url.query().unwrap_or_default()) {
+        if let Cow::Owned(concealed) = redact_query(&answer.body, self.url.query().unwrap_or_default()) {
             answer.body = concealed;
         }
         answer
@@ -314,7 +314,7 @@ impl Receive {
                 let query = self.source.query().unwrap_or_default();
                 let (text, rest) =
                     begins_with.strip_suffix('…').map_or((&*begins_with, ""), |text| (text, "…"));
-                let shown = conceal_query(text.as_bytes(), query);
+                let shown = redact_query(text.as_bytes(), query);
                 let begins_with = format!("{}{rest}", String::from_utf8_lossy(&shown)).into();
                 NotAnArchive::NoMagic { begins_with }.into()
             }

@@ -15,8 +15,8 @@ use crate::{
     ApiError, ExportAccepted, ExportId, Goal, Order, ResponseError, Timestamp, Token, archive,
     download::{DownloadError, Transfer},
     http::{Method, Response},
-    redact::conceal_query,
     redact::excerpt,
+    redact::redact_query,
     retry::Verdict,
     webhook::NewExport,
 };
@@ -32,7 +32,7 @@ impl Export {
         let Response { status, headers, body } = response;
         let answer = ExportAccepted::parse(*status, headers, body).or_else(|_| {
             // What is kept of it is shown to people and saved.
-            let body = self.config.endpoint.conceal_with(&self.order, body);
+            let body = self.config.endpoint.redact_with(&self.order, body);
             ExportAccepted::parse(*status, headers, &body)
         });
         match answer {
@@ -410,7 +410,7 @@ pub(super) fn jitter(seed: u64, retry: u32) -> u64 {
 /// A body without what an archive's address holds behind its path: a store that refuses may repeat a signature.
 fn without_query<'b>(event: &NewExport, body: &'b [u8]) -> Cow<'b, [u8]> {
     let query = event.archive_url.split_once('?').map_or("", |(_, query)| query);
-    conceal_query(body, query)
+    redact_query(body, query)
 }
 
 fn host(event: &NewExport) -> Box<str> {
