@@ -34,7 +34,7 @@ use abyssale_observability::{Record, Recorder};
 use abyssale_simulator::Simulator;
 
 use crate::{
-    adapter::{Adapter, Async, Blocking, Outlet},
+    adapter::{Adapter, Async, Blocking},
     world::{IDS, PATIENCE, World, config, setup},
 };
 
@@ -400,18 +400,15 @@ fn a_call_by_itself_names_its_endpoint_and_host() {
 }
 
 #[test]
-fn a_download_to_a_writer_is_a_job_too() {
+fn a_download_by_itself_is_a_job_too() {
     fn download<A: Adapter>(recorder: &Recorder) {
         let world = World::<A>::new(&[]);
         let event = world.adapter.wait(&IDS).unwrap();
-        let mut outlet = Outlet { written: Vec::new(), room: usize::MAX };
-        let records = said(recorder, || {
-            world.adapter.download_to_writer(&event, &mut outlet).unwrap();
-        });
+        let mut bytes = 0;
+        let records = said(recorder, || bytes = world.adapter.download(&event, &world.target()).unwrap());
         assert_eq!(named(&records, "span job")[0].field("export_id"), Some(event.export_id.as_str()));
         assert_eq!(named(&records, "downloaded")[0].path(), ["job", "download"]);
-        let bytes = outlet.written.len().to_string();
-        assert_eq!(named(&records, "job done")[0].field("bytes"), Some(bytes.as_str()));
+        assert_eq!(named(&records, "job done")[0].field("bytes"), Some(bytes.to_string().as_str()));
     }
     let (_alone, recorder) = alone();
     download::<Blocking>(recorder);

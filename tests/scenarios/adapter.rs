@@ -4,11 +4,8 @@
 
 use std::{
     future::Future,
-    io,
     net::TcpListener,
     path::{Path, PathBuf},
-    pin::Pin,
-    task::{Context, Poll},
     time::Duration,
 };
 
@@ -20,7 +17,6 @@ use abyssale_host::{
     Error, Observer, Progress,
     unpack::{Entry, Limits},
 };
-use tokio::io::AsyncWrite;
 
 /// How an exporter is to be set up.
 pub(crate) struct Setup {
@@ -84,54 +80,10 @@ pub(crate) trait Adapter: Sized + Send + Sync {
         path: &Path,
         observer: impl Observer,
     ) -> Result<u64, Error>;
-    /// Downloads to a writer; what was written there is in `out`, whatever the result.
-    fn download_to_writer(&self, event: &NewExport, out: &mut Outlet) -> Result<u64, Error>;
-    fn download_to_writer_observed(
-        &self,
-        event: &NewExport,
-        out: &mut Outlet,
-        observer: impl Observer,
-    ) -> Result<u64, Error>;
     fn signing_secret(&self) -> Result<SigningSecretState, Error>;
     fn rotate(&self, force: bool) -> Result<SigningSecretState, Error>;
     fn revoke(&self) -> Result<SigningSecretState, Error>;
     fn shown(&self) -> String;
-}
-
-/// A writer, synchronous and asynchronous, that takes so many bytes and no more.
-pub(crate) struct Outlet {
-    pub(crate) written: Vec<u8>,
-    pub(crate) room: usize,
-}
-
-impl io::Write for Outlet {
-    fn write(&mut self, piece: &[u8]) -> io::Result<usize> {
-        let left = self.room - self.written.len();
-        let fitting = piece.get(..left).unwrap_or(piece);
-        if fitting.is_empty() && !piece.is_empty() {
-            return Err(io::ErrorKind::StorageFull.into());
-        }
-        self.written.extend_from_slice(fitting);
-        Ok(fitting.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-impl AsyncWrite for Outlet {
-    fn poll_write(mut self: Pin<&mut Self>, _: &mut Context<'_>, piece: &[u8]) -> Poll<io::Result<usize>> {
-        Poll::Ready(io::Write::write(&mut *self, piece))
-    }
-
-    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(Ok(()))
-    }
 }
 
 /// Both builders have the same methods, so one text sets up both.
@@ -238,10 +190,6 @@ impl Adapter for Blocking {
         self.0.client().download(event, path)
     }
 
-    fn download_to_writer(&self, event: &NewExport, out: &mut Outlet) -> Result<u64, Error> {
-        self.0.client().download_to_writer(event, out)
-    }
-
     fn create_export_observed(&self, order: &Order, observer: impl Observer) -> Result<ExportId, Error> {
         self.0.client().create_export_observed(order, observer)
     }
@@ -253,15 +201,6 @@ impl Adapter for Blocking {
         observer: impl Observer,
     ) -> Result<u64, Error> {
         self.0.client().download_observed(event, path, observer)
-    }
-
-    fn download_to_writer_observed(
-        &self,
-        event: &NewExport,
-        out: &mut Outlet,
-        observer: impl Observer,
-    ) -> Result<u64, Error> {
-        self.0.client().download_to_writer_observed(event, out, observer)
     }
 
     fn signing_secret(&self) -> Result<SigningSecretState, Error> {
@@ -364,10 +303,6 @@ impl Adapter for Async {
         self.run(self.exporter.client().download(event, path))
     }
 
-    fn download_to_writer(&self, event: &NewExport, out: &mut Outlet) -> Result<u64, Error> {
-        self.run(self.exporter.client().download_to_writer(event, out))
-    }
-
     fn create_export_observed(&self, order: &Order, observer: impl Observer) -> Result<ExportId, Error> {
         self.run(self.exporter.client().create_export_observed(order, observer))
     }
@@ -379,15 +314,6 @@ impl Adapter for Async {
         observer: impl Observer,
     ) -> Result<u64, Error> {
         self.run(self.exporter.client().download_observed(event, path, observer))
-    }
-
-    fn download_to_writer_observed(
-        &self,
-        event: &NewExport,
-        out: &mut Outlet,
-        observer: impl Observer,
-    ) -> Result<u64, Error> {
-        self.run(self.exporter.client().download_to_writer_observed(event, out, observer))
     }
 
     fn signing_secret(&self) -> Result<SigningSecretState, Error> {

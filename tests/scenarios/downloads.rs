@@ -14,8 +14,7 @@ use abyssale_host::{
 use abyssale_simulator::Simulator;
 
 use crate::{
-    adapter::{Adapter, Outlet},
-    store::{Store, answer},
+    adapter::Adapter,
     world::{IDS, World, config},
 };
 
@@ -131,66 +130,6 @@ pub(crate) fn nothing_is_fetched_from_outside_a_list_that_was_given<A: Adapter>(
     assert!(world.downloads().is_empty());
 }
 
-pub(crate) fn an_archive_is_handed_to_any_writer<A: Adapter>() {
-    let world = World::<A>::new(&["archive:cut=100", "archive:cut=50"]);
-    let event = world.adapter.wait(&IDS).unwrap();
-    let mut out = outlet();
-    let bytes = world.adapter.download_to_writer(&event, &mut out).unwrap();
-    assert_eq!(world.adapter.download(&event, &world.target()).unwrap(), bytes);
-    assert!(fs::read(world.target()).unwrap() == out.written);
-    let ranges: Vec<_> =
-        world.downloads().iter().map(|request| request.headers.get("range").cloned()).collect();
-    let ranges: Vec<_> =
-        ranges.iter().map(|range| range.as_ref().map(|range| range.to_str().unwrap())).collect();
-    assert_eq!(ranges, [None, Some("bytes=100-"), Some("bytes=150-"), None]);
-}
-
-pub(crate) fn a_writer_is_handed_nothing_twice_and_nothing_of_another_archive<A: Adapter>() {
-    // Where the range is ignored it begins anew: with the same bytes, which are not written again.
-    let world = World::<A>::new(&["archive:cut=100", "archive:ignore-range"]);
-    let event = world.adapter.wait(&IDS).unwrap();
-    let mut out = outlet();
-    let bytes = world.adapter.download_to_writer(&event, &mut out).unwrap();
-    assert_eq!(world.downloads().len(), 2);
-    assert_eq!(world.adapter.download(&event, &world.target()).unwrap(), bytes);
-    assert!(fs::read(world.target()).unwrap() == out.written);
-    let whole = b"PK\x03\x04 another archive";
-    let other = Store::new(vec![
-        answer("200 OK", &[], whole.len(), whole.get(..10).unwrap()),
-        answer("200 OK", &[], whole.len(), &[b"PK\x03\x04 yet", whole.get(8..).unwrap()].concat()),
-    ]);
-    let mut out = outlet();
-    match world.adapter.download_to_writer(&other.event(), &mut out) {
-        Err(Error::Failure(failure)) => {
-            assert!(matches!(*failure, Failure::Storage { .. }), "{failure:?}");
-            assert!(failure.to_string().contains("has changed since 10 bytes"), "{failure}");
-        }
-        result => panic!("{result:?}"),
-    }
-    assert_eq!(out.written, whole.get(..10).unwrap());
-    assert_eq!(other.requests().len(), 2);
-}
-
-pub(crate) fn a_writer_is_handed_nothing_of_an_error_page<A: Adapter>() {
-    let world = World::<A>::new(&["archive:error-page", "archive:status=410"]);
-    let event = world.adapter.wait(&IDS).unwrap();
-    let mut out = outlet();
-    let error = world.adapter.download_to_writer(&event, &mut out).unwrap_err();
-    assert!(matches!(error.failure(), Some(Failure::NotAnArchive { .. })), "{error:?}");
-    let error = world.adapter.download_to_writer(&event, &mut out).unwrap_err();
-    assert!(matches!(error.failure(), Some(Failure::ArchiveGone { status: 410, .. })), "{error:?}");
-    assert!(out.written.is_empty());
-}
-
-pub(crate) fn a_writer_that_refuses_is_a_typed_error<A: Adapter>() {
-    let world = World::<A>::new(&[]);
-    let event = world.adapter.wait(&IDS).unwrap();
-    let mut out = Outlet { room: 100, ..outlet() };
-    let error = world.adapter.download_to_writer(&event, &mut out).unwrap_err();
-    assert!(matches!(error.failure(), Some(Failure::Storage { .. })), "{error:?}");
-    assert_eq!((out.written.len(), world.downloads().len()), (100, 1), "it is not asked for again");
-}
-
 pub(crate) fn every_call_and_every_download_can_be_watched<A: Adapter>() {
     let world = World::<A>::new(&["create:status=429:retry-after=1:id=request_rate_limited"]);
     let callback = format!("{}/elsewhere", world.simulator.base_url());
@@ -200,27 +139,21 @@ pub(crate) fn every_call_and_every_download_can_be_watched<A: Adapter>() {
     assert_begin_with(&world.told(), &expected);
 
     let event = world.adapter.wait(&IDS).unwrap();
-    for again in ["file", "writer"] {
-        world.simulator.add_trouble("archive:cut=100".parse().unwrap());
-        let received = Arc::new(Mutex::new(Vec::new()));
-        let (seen, mut notes) = (Arc::clone(&received), world.observer());
-        let observer = move |progress: Progress<'_>| {
-            if let Progress::Downloading { received, .. } = progress {
-                seen.lock().unwrap().push(received);
-            }
-            notes.observe(progress);
-        };
-        let bytes = match again {
-            "file" => world.adapter.download_observed(&event, &world.target(), observer),
-            _ => world.adapter.download_to_writer_observed(&event, &mut outlet(), observer),
-        };
-        let received = received.lock().unwrap();
-        assert!(received.is_sorted(), "{received:?}");
-        assert_eq!(received.last(), Some(&bytes.unwrap()), "of the {again}");
-        expected.extend(["the archive of export", "retry 1 in 1.", "resumed from 100"]);
-        expected.extend((again == "file").then_some("saved "));
-        assert_begin_with(&world.told(), &expected);
-    }
+    world.simulator.add_trouble("archive:cut=100".parse().unwrap());
+    let received = Arc::new(Mutex::new(Vec::new()));
+    let (seen, mut notes) = (Arc::clone(&received), world.observer());
+    let observer = move |progress: Progress<'_>| {
+        if let Progress::Downloading { received, .. } = progress {
+            seen.lock().unwrap().push(received);
+        }
+        notes.observe(progress);
+    };
+    let bytes = world.adapter.download_observed(&event, &world.target(), observer);
+    let received = received.lock().unwrap();
+    assert!(received.is_sorted(), "{received:?}");
+    assert_eq!(received.last(), Some(&bytes.unwrap()));
+    expected.extend(["the archive of export", "retry 1 in 1.", "resumed from 100", "saved "]);
+    assert_begin_with(&world.told(), &expected);
 }
 
 /// What was said several times in a row counts once.
@@ -229,10 +162,6 @@ fn assert_begin_with(told: &[String], expected: &[&str]) {
     told.dedup();
     let fits = |(line, beginning): (&String, &&str)| line.starts_with(*beginning);
     assert!(told.len() == expected.len() && told.iter().zip(expected).all(fits), "{told:#?} {expected:#?}");
-}
-
-fn outlet() -> Outlet {
-    Outlet { written: Vec::new(), room: usize::MAX }
 }
 
 pub(crate) fn a_folder_that_is_not_there_is_said_so<A: Adapter>() {

@@ -92,10 +92,6 @@ scenarios! {
         an_address_that_is_not_absolute_is_refused
         an_address_in_a_private_network_is_refused
         nothing_is_fetched_from_outside_a_list_that_was_given
-        an_archive_is_handed_to_any_writer
-        a_writer_is_handed_nothing_twice_and_nothing_of_another_archive
-        a_writer_is_handed_nothing_of_an_error_page
-        a_writer_that_refuses_is_a_typed_error
         every_call_and_every_download_can_be_watched
         a_folder_that_is_not_there_is_said_so
         an_archive_is_unpacked_into_pictures

@@ -10,12 +10,10 @@ use abyssale_host::{Clock, Error, Observer, Progress, Settings, download_only, t
 use bytes::Bytes;
 use http_body_util::Full;
 use hyper_util::client::legacy::{self, connect::Connect};
-use tokio::io::AsyncWrite;
 
 use crate::{
     drive::{Alone, drive},
     send::{HttpClient, clients, send},
-    writer,
 };
 
 /// Makes calls to the service. Cheap to clone; clones share their connections' settings.
@@ -83,29 +81,6 @@ impl Client {
             Finished::Archive { bytes, .. } => Ok(bytes),
             other => unreachable!("a job with this goal ends with an archive: {other:?}"),
         }
-    }
-
-    /// Downloads the archive that an event names to a writer, such as an upload or a pipe. Returns its size in bytes.
-    ///
-    /// Only this result says that all of it was written, and that it is a whole archive. What breaks off is repeated
-    /// as with a file; since what was written cannot be taken back, a download that has to start over fails unless it
-    /// begins with the same bytes. Nothing is written of what does not begin like an archive.
-    pub async fn download_to_writer(
-        &self,
-        event: &NewExport,
-        writer: impl AsyncWrite + Send + Unpin,
-    ) -> Result<u64, Error> {
-        self.download_to_writer_observed(event, writer, |_: Progress<'_>| {}).await
-    }
-
-    /// The same, watched: how it goes, and what is repeated and why. What is received has been written.
-    pub async fn download_to_writer_observed(
-        &self,
-        event: &NewExport,
-        mut writer: impl AsyncWrite + Send + Unpin,
-        mut observer: impl Observer,
-    ) -> Result<u64, Error> {
-        writer::download(self, event, &mut writer, &mut observer).await
     }
 
     /// Reads the workspace's signing secret. **The first call ever creates one**, and from then on

@@ -40,7 +40,6 @@ mod send;
 mod service;
 mod tls;
 mod write_behind;
-mod writer;
 
 // The public interface.
 pub use self::{

@@ -1,6 +1,6 @@
 //! One call at a time: for who has a receiver already, or needs no more than a call.
 
-use std::{io::Write, path::Path, sync::Arc, time::Duration};
+use std::{path::Path, sync::Arc, time::Duration};
 
 use abyssale_core::{
     ApiKey, Config, Export, ExportId, Finished, Goal, Order, SigningSecretState, UnknownOutcome,
@@ -20,7 +20,7 @@ use crate::{
     resolver::GuardedResolver,
     send::{Caller, send},
     sent_probe::SentProbe,
-    tls, writer,
+    tls,
 };
 
 /// Makes calls to the service. Cheap to clone; clones share their connections' settings.
@@ -88,25 +88,6 @@ impl Client {
             Finished::Archive { bytes, .. } => Ok(bytes),
             other => unreachable!("a job with this goal ends with an archive: {other:?}"),
         }
-    }
-
-    /// Downloads the archive that an event names to a writer, such as an upload or a pipe. Returns its size in bytes.
-    ///
-    /// Only this result says that all of it was written, and that it is a whole archive. What breaks off is repeated
-    /// as with a file; since what was written cannot be taken back, a download that has to start over fails unless it
-    /// begins with the same bytes. Nothing is written of what does not begin like an archive.
-    pub fn download_to_writer(&self, event: &NewExport, writer: impl Write) -> Result<u64, Error> {
-        self.download_to_writer_observed(event, writer, |_: Progress<'_>| {})
-    }
-
-    /// The same, watched: how it goes, and what is repeated and why. What is received has been written.
-    pub fn download_to_writer_observed(
-        &self,
-        event: &NewExport,
-        mut writer: impl Write,
-        mut observer: impl Observer,
-    ) -> Result<u64, Error> {
-        writer::download(self, event, &mut writer, &mut observer)
     }
 
     /// Reads the workspace's signing secret. **The first call ever creates one**, and from then on

@@ -35,7 +35,6 @@ mod sent_probe;
 mod timed;
 mod tls;
 mod write_behind;
-mod writer;
 
 // The public interface.
 pub use self::{

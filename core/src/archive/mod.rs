@@ -17,7 +17,6 @@ use crate::{
 };
 
 pub use allowed::InvalidPlace;
-pub(crate) use zip_ends::check_magic;
 pub use zip_ends::{NotAnArchive, TAIL_LEN, check_ends};
 
 /// Where archives may be fetched from.

@@ -29,7 +29,7 @@ pub fn check_ends(head: &[u8], tail: &[u8], len: u64) -> Result<(), NotAnArchive
 }
 
 /// Whether an archive begins like this: with a local file header, or with the end record of one without entries.
-pub(crate) fn check_magic(head: &[u8]) -> Result<(), NotAnArchive> {
+fn check_magic(head: &[u8]) -> Result<(), NotAnArchive> {
     if head.starts_with(b"PK\x03\x04") || head.starts_with(END_RECORD) {
         return Ok(());
     }

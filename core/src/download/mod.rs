@@ -15,7 +15,6 @@
 //! together is always one version of it.
 
 mod resume;
-mod stream;
 #[cfg(test)]
 mod tests;
 
@@ -36,7 +35,6 @@ use crate::{
 };
 
 pub use resume::ResumeState;
-pub use stream::Stream;
 
 /// The decisions of one attempt to download an archive. See the [module](self).
 ///

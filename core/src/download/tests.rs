@@ -292,12 +292,9 @@ fn a_page_instead_of_an_archive_may_repeat_its_address_and_the_error_does_not() 
     let cut_off = format!("{}hunter2hunter2hunter2", "x".repeat(185));
     for page in [repeated, cut_off] {
         let found = archive::check_ends(page.as_bytes(), page.as_bytes(), page.len() as u64).unwrap_err();
-        let by_file = receive.not_an_archive(found);
-        let by_stream = Stream::new().take(&receive, page.as_bytes()).unwrap_err();
-        for error in [by_file, by_stream] {
-            assert!(matches!(error, DownloadError::NotAnArchive(NotAnArchive::NoMagic { .. })), "{error:?}");
-            let shown = format!("{error} {error:?}");
-            assert!(!shown.contains("hunter2") && !shown.contains("12345678"), "{shown}");
-        }
+        let error = receive.not_an_archive(found);
+        assert!(matches!(error, DownloadError::NotAnArchive(NotAnArchive::NoMagic { .. })), "{error:?}");
+        let shown = format!("{error} {error:?}");
+        assert!(!shown.contains("hunter2") && !shown.contains("12345678"), "{shown}");
     }
 }

@@ -1,10 +1,9 @@
-//! Whatever an archive's server says, in whatever order and over however many attempts: no loop, no hole in the file, no
-//! byte twice in a stream, and no address that the policy does not allow.
+//! Whatever an archive's server says, in whatever order and over however many attempts: no loop, no hole in the file,
+//! and no address that the policy does not allow.
 
 use abyssale_core::{
-    archive,
     archive::ArchivePolicy,
-    download::{Receive, ResumeState, Step, Stream, Transfer},
+    download::{Receive, ResumeState, Step, Transfer},
     http::{Scheme, Url},
 };
 
@@ -19,10 +18,7 @@ pub fn archive_headers(data: &[u8]) {
     let (policy, state) = policy(lines.next().unwrap_or_default());
     let mut world = World { policy, file: lines.next().and_then(number).unwrap_or_default(), part: None };
     world.part = if state == b"tag" { fitting_part(world.fresh()) } else { ResumeState::from_json(state) };
-    let (mut transfer, mut stream) = (world.resumed(), Stream::new());
-    let (mut again, mut out) = (0, Vec::new());
-    // The stream sees the same answers, through a transfer of its own.
-    let mut streamed = stream.resumed(world.fresh());
+    let (mut transfer, mut again) = (world.resumed(), 0);
     while let Some(status) = lines.next().and_then(number) {
         let status = u16::try_from(status).unwrap_or(u16::MAX);
         let mut fields = Vec::new();
@@ -46,12 +42,6 @@ pub fn archive_headers(data: &[u8]) {
             _ => (transfer, again) = (world.resumed(), 0),
         }
         assert!(again <= 6, "{again} times");
-        if let Step::Receive(receive) = streamed.handle_head(status, &fields) {
-            if !hand_on(&mut stream, &receive, body, &mut out) {
-                return;
-            }
-            streamed = stream.resumed(world.fresh());
-        }
     }
 }
 
@@ -109,29 +99,6 @@ impl World {
         assert!(
             receive.check_end(self.file).is_err() || receive.total.is_none_or(|total| total == self.file)
         );
-    }
-}
-
-/// Hands a body on, in two pieces, and says whether another attempt is worth while.
-fn hand_on(stream: &mut Stream, receive: &Receive, body: &[u8], out: &mut Vec<u8>) -> bool {
-    assert!(receive.from == 0 || receive.from == out.len() as u64);
-    stream.begin(receive);
-    let (first, second) = body.split_at(body.len() / 2);
-    for piece in [first, second] {
-        match stream.take(receive, piece) {
-            Ok(new) => out.extend_from_slice(&new),
-            Err(error) => return error.is_interruption(),
-        }
-        assert_eq!(stream.passed(), out.len() as u64);
-        assert!(out.is_empty() || out.starts_with(b"PK"));
-    }
-    match stream.finish(receive) {
-        Ok(bytes) => {
-            assert_eq!(bytes, out.len() as u64);
-            assert_eq!(archive::check_ends(out, out, bytes), Ok(()));
-            false
-        }
-        Err(error) => error.is_interruption(),
     }
 }
 

@@ -10,7 +10,7 @@ use tokio::net::TcpSocket;
 
 use crate::{
     KEY, QUERY, SECRET, WRONG_KEY,
-    adapter::{Adapter, Async, Blocking, Outlet, Setup},
+    adapter::{Adapter, Async, Blocking, Setup},
     hunt::{Hunt, Secret, is_trace_of_ureq},
     world::{IDS, PATIENCE, World, config},
 };
@@ -277,13 +277,9 @@ fn a_call_by_itself_says_no_secret_either() {
         let order = Order::new(IDS, "http://127.0.0.1:9/elsewhere/0123456789abcdef0123456789abcdef").unwrap();
         world.adapter.create_export(&order).unwrap();
         let event = world.adapter.wait(&IDS).unwrap();
-        let mut outlet = Outlet { written: Vec::new(), room: usize::MAX };
-        world.adapter.download_to_writer(&event, &mut outlet).unwrap();
-        let mut outlet = Outlet { written: Vec::new(), room: 10 };
-        hunt.hear_error(
-            "a writer that refuses",
-            &world.adapter.download_to_writer(&event, &mut outlet).unwrap_err(),
-        );
+        world.adapter.download(&event, &world.target()).unwrap();
+        let missing = world.folder.path().join("missing").join("banners.zip");
+        hunt.hear_error("a folder that is not there", &world.adapter.download(&event, &missing).unwrap_err());
         let World { simulator, adapter, .. } = world;
         drop(adapter);
         sent(&mut hunt, "the calls", &simulator);
