@@ -118,7 +118,9 @@ scenarios! {
     variants:
         a_byte_order_mark_hides_nothing
         the_case_of_an_export_id_makes_no_difference
-        an_event_may_be_wrapped;
+        an_event_may_be_wrapped
+        an_address_is_mended_where_every_client_mends_it
+        a_redirect_is_resolved_as_every_client_does;
     inputs:
         bad_orders_are_typed_errors
         an_exporter_that_cannot_work_is_not_built

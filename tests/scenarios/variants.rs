@@ -34,3 +34,38 @@ pub(crate) fn an_event_may_be_wrapped<A: Adapter>() {
         assert!(world.simulator.deliveries()[0].outcome.is_acknowledged(), "{trouble}");
     }
 }
+
+/// The event spells the archive's address as no client can send it.
+pub(crate) fn an_address_is_mended_where_every_client_mends_it<A: Adapter>() {
+    for (spelled, sent) in [
+        ("10:30 Été – 50 %.zip", "10:30%20%C3%89t%C3%A9%20%E2%80%93%2050%20%.zip"),
+        ("a|b{c}\"d\".zip", "a%7Cb%7Bc%7D%22d%22.zip"),
+        ("a.zip#page=2", "a.zip"),
+        ("%c3%A9+[a]'(b)*.zip", "%c3%A9+[a]'(b)*.zip"),
+    ] {
+        let world = World::<A>::new(&[&format!("event:archive-name={spelled}")]);
+        world.assert_saved();
+        let query = world.downloads()[0].query.clone().unwrap();
+        assert_eq!(query.split_once("&name=").unwrap().1, sent);
+    }
+    let world = World::<A>::new(&["event:padded-archive-url"]);
+    world.assert_saved();
+}
+
+pub(crate) fn a_redirect_is_resolved_as_every_client_does<A: Adapter>() {
+    for to in [
+        "archive:redirect=./{own}",
+        "archive:redirect=../archives/{own}",
+        "archive:redirect=a/../{own}",
+        "archive:redirect=/x/../archives/./{own}",
+        "archive:redirect={own}&name=é b|c",
+        "archive:choices",
+        "archive:choices=./{own}#top",
+    ] {
+        let world = World::<A>::new(&[to]);
+        world.assert_saved();
+        assert_eq!(world.downloads().len(), 2, "{to}");
+    }
+    let world = World::<A>::new(&["archive:redirect=http://10.0.0.1/../{own} x"]);
+    assert!(matches!(world.failure(), Failure::ArchiveUrl { .. }));
+}

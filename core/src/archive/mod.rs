@@ -12,7 +12,7 @@ use thiserror::Error;
 
 use self::{address::is_public, allowed::AllowedPlace};
 use crate::{
-    http::{Scheme, Url},
+    http::{InvalidUrl, Scheme, Url},
     redact::excerpt,
 };
 
@@ -61,10 +61,13 @@ impl ArchivePolicy {
 
     /// Checks the address that an event names, as far as its spelling tells.
     ///
+    /// Returns the address that a request is sent to: without blanks around it and without its fragment, and with what
+    /// an address may not hold percent-encoded. Every other byte is as it came, since a signature may cover it.
+    ///
     /// Whoever connects checks the resolved address with [`allows_ip`](Self::allows_ip).
     pub fn check(&self, archive_url: &str, base: &Url) -> Result<Url, ArchiveUrlError> {
         let refused = |why| ArchiveUrlError { url: shown(archive_url), why };
-        let url: Url = archive_url.parse().map_err(|_| refused(Why::NotAbsolute))?;
+        let url = Url::from_peer(archive_url).map_err(|error| refused(Why::unusable(archive_url, &error)))?;
         let at_home = url.is_loopback() && base.is_loopback();
         if url.scheme() == Scheme::Http && !self.allow_http && !at_home {
             return Err(refused(Why::Insecure));
@@ -93,7 +96,10 @@ impl ArchivePolicy {
         base: &Url,
     ) -> Result<Url, ArchiveUrlError> {
         let refused = |why| ArchiveUrlError { url: shown(location), why };
-        let target = from.join(location).ok_or_else(|| refused(Why::NotAbsolute))?;
+        let target = from.join(location).ok_or_else(|| {
+            let error = Url::from_peer(location).err();
+            refused(error.map_or(Why::NotAbsolute, |error| Why::unusable(location, &error)))
+        })?;
         if from.scheme() == Scheme::Https && target.scheme() == Scheme::Http {
             return Err(refused(Why::Downgrade));
         }
@@ -132,11 +138,13 @@ impl ArchiveUrlError {
     }
 }
 
-#[derive(Clone, Copy, Debug, Deserialize, Eq, Error, PartialEq, Serialize)]
+#[derive(Clone, Debug, Deserialize, Eq, Error, PartialEq, Serialize)]
 #[serde(rename_all = "snake_case")]
 enum Why {
     #[error("is not an absolute http or https address, so there is nothing to download from")]
     NotAbsolute,
+    #[error("cannot be used: {0}")]
+    Unusable(Box<str>),
     #[error("is plain http; set `allow_http` if that is meant to be")]
     Insecure,
     #[error("leads into a private network; `allow` its host, or set `allow_private`, if that is meant to be")]
@@ -147,6 +155,13 @@ enum Why {
     Downgrade,
     #[error("is behind more redirects than the 5 that are followed")]
     Redirects,
+}
+
+impl Why {
+    /// Why an address is not one: the documented sample, a relative one, has a reason of its own.
+    fn unusable(text: &str, error: &InvalidUrl) -> Self {
+        if text.contains("://") { Self::Unusable(error.reason().into()) } else { Self::NotAbsolute }
+    }
 }
 
 /// Whether a status is that of a server which may answer otherwise in a while.
@@ -289,13 +304,16 @@ mod tests {
         };
         let from = "https://h/a/b.zip?sig=x";
         assert_eq!(redirect(from, "c.zip", &STRICT).unwrap().as_str(), "https://h/a/c.zip");
+        assert_eq!(redirect(from, "../é.zip", &STRICT).unwrap().as_str(), "https://h/%C3%A9.zip");
         assert_eq!(redirect(from, "https://other/", &STRICT).unwrap().as_str(), "https://other/");
         let lax = ArchivePolicy { allow_http: true, ..STRICT };
         for (location, why) in [
             ("http://h/a/b.zip", Why::Downgrade),
             ("https://10.0.0.1/", Why::Private),
             ("//localhost/", Why::Private),
-            ("../c.zip", Why::NotAbsolute),
+            ("ftp://h/c.zip", Why::Unusable("it must begin with https:// or http://".into())),
+            ("//u:p@h/", Why::NotAbsolute),
+            ("", Why::NotAbsolute),
         ] {
             assert_eq!(redirect(from, location, &lax).unwrap_err().why, why, "{location}");
         }

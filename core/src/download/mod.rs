@@ -28,7 +28,7 @@ use crate::{
     archive::ArchivePolicy,
     archive::{self, ArchiveUrlError, NotAnArchive},
     decimal::decimal,
-    http::{Headers, Request, Response, Url},
+    http::{Headers, Request, Response, Url, encoded_reference},
     redact::excerpt,
     redact::redact_query,
     request,
@@ -150,7 +150,7 @@ impl Transfer {
     /// not say [`Step::Again`].
     pub fn handle_head(&mut self, status: u16, headers: &dyn Headers) -> Step {
         match status {
-            301..=303 | 307 | 308 => self.redirected(headers),
+            300..=303 | 307 | 308 => self.redirected(headers),
             206 => self.partial(headers),
             // Of another version than what is there, or without ranges: this is all of it.
             200..=299 => self.whole(headers),
@@ -207,14 +207,15 @@ impl Transfer {
     }
 
     fn redirected(&mut self, headers: &dyn Headers) -> Step {
-        let Some(location) = headers.only("location").and_then(|value| str::from_utf8(value).ok()) else {
+        // Stores spell it in UTF-8 and in Latin-1, which no address may hold.
+        let Some(location) = headers.only("location").map(encoded_reference) else {
             return Step::Refused { is_gone: false };
         };
         if self.redirects >= MAX_REDIRECTS {
-            return Step::Failed(ArchiveUrlError::redirects(location).into());
+            return Step::Failed(ArchiveUrlError::redirects(&location).into());
         }
         self.redirects += 1;
-        match self.policy.check_redirect(&self.url, location, &self.base) {
+        match self.policy.check_redirect(&self.url, &location, &self.base) {
             Ok(url) => {
                 self.url = url;
                 Step::Again

@@ -146,10 +146,29 @@ fn redirects_are_followed_five_times_and_keep_the_range() {
 }
 
 #[test]
+fn a_location_is_resolved_whatever_its_status_and_its_bytes() {
+    for (location, target) in [
+        (&b"../b.zip"[..], "https://store.example.com/b.zip"),
+        ("é|b.zip".as_bytes(), "https://store.example.com/%C3%A9%7Cb.zip"),
+        (b"caf\xe9.zip", "https://store.example.com/caf%E9.zip"),
+        (b" https://other.example.com/b.zip#x", "https://other.example.com/b.zip"),
+    ] {
+        let mut transfer = new();
+        assert_eq!(transfer.handle_head(300, &[("location", location)]), Step::Again);
+        assert_eq!(transfer.request().url().as_str(), target);
+    }
+    assert!(matches!(new().handle_head(300, &()), Step::Refused { is_gone: false }));
+}
+
+#[test]
 fn a_redirect_to_where_archives_are_not_fetched_from_is_final() {
-    for location in
-        ["http://store.example.com/a.zip", "https://10.0.0.1/", "https://localhost/", "ftp://h/", "../a"]
-    {
+    for location in [
+        "http://store.example.com/a.zip",
+        "https://10.0.0.1/",
+        "https://localhost/",
+        "ftp://h/",
+        "//10.0.0.1/../a",
+    ] {
         let step = new().handle_head(302, &[("location", location)]);
         assert!(matches!(step, Step::Failed(DownloadError::Address(_))), "{location}: {step:?}");
     }

@@ -414,7 +414,7 @@ fn without_query<'b>(event: &NewExport, body: &'b [u8]) -> Cow<'b, [u8]> {
 }
 
 fn host(event: &NewExport) -> Box<str> {
-    event.archive_url.parse::<crate::http::Url>().map(|url| url.host().into()).unwrap_or_default()
+    crate::http::Url::from_peer(&event.archive_url).map(|url| url.host().into()).unwrap_or_default()
 }
 
 fn shown(reason: &str) -> Box<str> {

@@ -4,6 +4,7 @@
 //! read, a look-up trait for the [`Headers`] of an answer or a delivery, and a checked [`Url`]. The feature `http` converts.
 
 mod date;
+mod encode;
 mod headers;
 mod join;
 mod request;
@@ -11,6 +12,7 @@ mod response;
 mod url;
 
 pub(crate) use date::parse_http_date;
+pub(crate) use encode::encoded as encoded_reference;
 #[cfg(feature = "http1")]
 pub(crate) use headers::is_named;
 pub use headers::{Headers, Repeated};

@@ -189,6 +189,13 @@ impl<'de> Deserialize<'de> for Url {
     }
 }
 
+impl InvalidUrl {
+    /// What is wrong with it.
+    pub(crate) fn reason(&self) -> &'static str {
+        self.reason
+    }
+}
+
 /// A text is not an address that can be called.
 #[derive(Clone, Debug, Eq, Error, PartialEq)]
 #[error("{given:?} is not a usable address: {reason}")]
@@ -237,6 +244,9 @@ fn check_name(name: &str) -> Result<(), &'static str> {
     if name.is_empty() {
         return Err("it has no host");
     }
+    if name.strip_suffix('.').unwrap_or(name).split('.').any(str::is_empty) {
+        return Err("its host has two dots side by side, or begins with one");
+    }
     if name.len() > 253 || !name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_'))
     {
         return Err("its host is not a name in ASCII (an international name needs its xn-- form)");
@@ -252,7 +262,7 @@ fn check_name(name: &str) -> Result<(), &'static str> {
 }
 
 /// What RFC 3986 allows in a path or a query, and the brackets of an IPv6 host.
-fn allowed(c: char) -> bool {
+pub(super) fn allowed(c: char) -> bool {
     c.is_ascii_alphanumeric() || "-._~:/?[]@!$&'()*+,;=%".contains(c)
 }
 
@@ -341,6 +351,10 @@ mod tests {
             "https://h%2e/",
             "javascript:alert(1)",
             "https://127.0.0.256/",
+            "https://h..example/",
+            "https://.example/",
+            "https://h.../",
+            "https://./",
         ] {
             assert!(text.parse::<Url>().is_err(), "{text:?}");
         }
