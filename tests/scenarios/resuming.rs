@@ -248,7 +248,10 @@ pub(crate) fn more_than_was_announced_is_not_kept<A: Adapter>() {
     ]);
     assert!(world.download(&store.event()).is_err());
     let failure = failure(world.download(&store.event()));
-    assert!(failure.to_string().contains("more came than the 105 bytes announced"), "{failure}");
+    assert!(
+        failure.to_string().contains("the server sent more than the 105 bytes that it announced"),
+        "{failure}"
+    );
     assert!(world.left_behind().is_empty(), "it is not to be believed in");
     world.assert_whole(world.download(&store.event()).unwrap());
     // Nothing was announced; what is there does not end like an archive.

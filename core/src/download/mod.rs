@@ -1,4 +1,5 @@
-//! One download, decided: what to ask for, and what an answer's head means for the bytes that are there already.
+//! The decisions of one attempt to download an archive: what to request, and what an answer means for the bytes that are
+//! already stored.
 //!
 //! ```text
 //!             ┌── redirect, or start over ──┐
@@ -10,9 +11,8 @@
 //!                           └──► Step::Failed
 //! ```
 //!
-//! It moves no bytes and waits for nothing; when and how often to try again is the job's decision
-//! ([`Export`](crate::Export)). The rest of an archive is asked for only under a strong validator, so that what is put
-//! together is always one version of it.
+//! A [`Transfer`] performs no I/O, and does not decide about retries: the job ([`Export`](crate::Export)) does. It requests
+//! the rest of an archive only with a strong validator, so that the stored bytes are always of one version of the archive.
 
 mod resume;
 #[cfg(test)]
@@ -36,7 +36,7 @@ use crate::{
 
 pub use resume::ResumeState;
 
-/// The decisions of one attempt to download an archive. See the [module](self).
+/// One attempt to download an archive. See the [module](self).
 ///
 /// ```
 /// # use abyssale_core::{archive::ArchivePolicy, download::{Step, Transfer}, http::Url};
@@ -53,48 +53,47 @@ pub use resume::ResumeState;
 /// ```
 #[derive(Clone, Debug)]
 pub struct Transfer {
-    /// The address that the event names.
+    /// The archive's URL.
     address: Url,
-    /// Where the next request goes: the same, or where a redirect led.
+    /// The URL of the next request: the archive's, or the target of a redirect.
     url: Url,
     policy: ArchivePolicy,
     base: Url,
-    /// What is there already, and how many bytes of it: more than none.
+    /// What is stored already, and how many bytes, at least one.
     begun: Option<(ResumeState, u64)>,
     redirects: u8,
 }
 
-/// What to do about an answer.
+/// What to do with an answer.
 #[derive(Clone, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub enum Step {
-    /// Throw this answer's body away and send [`Transfer::request`], which is another one now.
+    /// Discard the body and send [`Transfer::request`], which has changed.
     Again,
-    /// The body is the archive, or the rest of it.
+    /// Store the body, which is the archive or the rest of it.
     Receive(Receive),
-    /// It is not a yes. It is for the job to judge, as [`Transfer::redact`] leaves it.
+    /// The status is not 2xx. Pass the answer to the job, as [`Transfer::redact`] returns it.
     Refused {
-        /// Whether the archive is not there any more, so that what was begun of it is of no use either.
+        /// Whether the archive does not exist any more, so that the stored bytes are useless.
         is_gone: bool,
     },
-    /// It is a yes that cannot be used.
+    /// The status is 2xx, but the answer is not usable.
     Failed(DownloadError),
 }
 
-/// How to take in a body.
+/// How to store a body.
 #[derive(Clone, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub struct Receive {
-    /// Where its first byte belongs. What is there from this place on is of no use; 0 means all of it.
+    /// The offset of the body's first byte in the archive. Stored bytes from this offset on have to be discarded.
     pub from: u64,
-    /// How many bytes there are in all at the end, where that is known.
+    /// The archive's size in bytes, if it is known.
     pub total: Option<u64>,
-    /// Where this body ends at the latest, where that is known: at the end of the archive, or of the part of it that the
-    /// server has chosen to send.
+    /// The offset of the body's end, if it is known: the archive's end, or the end of the range that the server sends.
     pub until: Option<u64>,
-    /// What to keep beside the bytes while there are not all of them; `None` if they cannot be continued.
+    /// What to store beside the bytes until the archive is complete. `None` if the download cannot be resumed.
     pub resume_state: Option<ResumeState>,
-    /// Where it comes from: an error page may repeat it, signature and all.
+    /// The URL of the answer, which an error page may repeat together with its signature.
     source: Url,
 }
 
@@ -128,16 +127,17 @@ impl DownloadError {
 }
 
 impl Transfer {
-    /// A download of all of `url`, which the policy has allowed ([`ArchivePolicy::check`]).
+    /// Creates a download of a whole archive. `url` has to be the result of [`ArchivePolicy::check`].
     ///
-    /// `base` is the service's address: next to a service on this machine, archives may be here too.
+    /// `base` is the service's base URL: if the service is on this machine, archives may be, too.
     pub fn new(url: Url, policy: ArchivePolicy, base: Url) -> Self {
         Self { address: url.clone(), url, policy, base, begun: None, redirects: 0 }
     }
 
-    /// The same, going on behind the first `len` bytes, which `resume_state` describes.
+    /// Continues behind the first `len` bytes, which `resume_state` describes.
     ///
-    /// From the beginning if there are none, if they are of another address, or if there are more than there can be.
+    /// The download starts from the beginning if `len` is 0, if the bytes come from another URL, or if there are more than
+    /// the archive has.
     #[must_use]
     pub fn resume(self, resume_state: ResumeState, len: u64) -> Self {
         let fits = len > 0
@@ -146,15 +146,14 @@ impl Transfer {
         Self { url: self.address.clone(), begun: fits.then_some((resume_state, len)), redirects: 0, ..self }
     }
 
-    /// Decides about an answer to [`request`](Self::request). Total: no head panics, and after at most seven it does
-    /// not say [`Step::Again`].
+    /// Decides what to do with an answer to [`request`](Self::request). It returns [`Step::Again`] at most seven times.
     pub fn handle_head(&mut self, status: u16, headers: &dyn Headers) -> Step {
         match status {
             300..=303 | 307 | 308 => self.redirected(headers),
             206 => self.partial(headers),
-            // Of another version than what is there, or without ranges: this is all of it.
+            // The server has another version than the stored bytes, or does not support ranges.
             200..=299 => self.whole(headers),
-            // The validator does not hold any more, or there is nothing behind what is there.
+            // The validator is outdated, or there are no bytes behind the stored ones.
             412 | 416 if self.begun.is_some() => self.start_over(),
             _ => Step::Refused { is_gone: archive::is_gone(status) },
         }
@@ -165,7 +164,7 @@ impl Transfer {
         &self.url
     }
 
-    /// The request to send now. It does not carry the key.
+    /// Returns the next request. It does not carry the API key.
     pub fn request(&self) -> Request {
         let request = request::download(self.url.clone());
         match &self.begun {
@@ -176,13 +175,13 @@ impl Transfer {
         }
     }
 
-    /// How many bytes are there already and will be kept, as far as is known before there is an answer.
+    /// Returns how many stored bytes are kept, unless the answer decides otherwise.
     pub fn resumes_from(&self) -> u64 {
         self.begun.as_ref().map_or(0, |(_, len)| *len)
     }
 
-    /// The body that remains when all of it is there already, so that there is nothing to ask for: a process ended
-    /// between the last byte and the file's name.
+    /// Returns an empty body if all bytes are stored already, so that no request is needed: a process ended between storing
+    /// the last byte and renaming the file.
     pub fn nothing_left(&self) -> Option<Receive> {
         let (resume_state, len) = self.begun.as_ref()?;
         (resume_state.total() == Some(*len)).then(|| Receive {
@@ -194,10 +193,10 @@ impl Transfer {
         })
     }
 
-    /// An answer that was [refused](Step::Refused), for the job ([`DownloadError::Refused`]).
+    /// Prepares a [refused](Step::Refused) answer for the job ([`DownloadError::Refused`]).
     ///
-    /// The address it came from may be signed, it may repeat that address, and the job keeps some of it: so what stands
-    /// behind the address's path is taken out of the body.
+    /// The body may repeat the request's URL with its signature, and the job keeps a part of the body, so the query of the
+    /// URL is replaced in it.
     #[must_use]
     pub fn redact(&self, mut answer: Response) -> Response {
         if let Cow::Owned(concealed) = redact_query(&answer.body, self.url.query().unwrap_or_default()) {
@@ -226,7 +225,7 @@ impl Transfer {
 
     fn partial(&mut self, headers: &dyn Headers) -> Step {
         let Some((resume_state, len)) = &self.begun else {
-            return interrupted("a part came (206) where all of it was asked for");
+            return interrupted("the server sent a range (206) although the whole archive was requested");
         };
         if let Some(refused) = encoded(headers) {
             return refused;
@@ -242,7 +241,7 @@ impl Transfer {
             return self.start_over();
         }
         let total = resume_state.total().or(total);
-        // No part reaches beyond the whole, whoever has said how long that is.
+        // No range reaches beyond the archive's end.
         if total.is_some_and(|total| last >= total) {
             return self.start_over();
         }
@@ -262,7 +261,7 @@ impl Transfer {
         if let Some(refused) = encoded(headers) {
             return refused;
         }
-        // A transfer coding has an end of its own, and a length beside it means nothing (RFC 9112 §6.3).
+        // Beside a transfer coding, `Content-Length` means nothing (RFC 9112 §6.3).
         let is_coded = headers.first("transfer-encoding").is_some();
         let total = headers.only("content-length").filter(|_| !is_coded).and_then(decimal);
         let resume_state =
@@ -270,7 +269,7 @@ impl Transfer {
         Step::Receive(Receive { from: 0, total, until: total, resume_state, source: self.url.clone() })
     }
 
-    /// Once: the next request is not one for the rest, so nothing can lead here again.
+    /// Requests the whole archive. It happens once, since the next request has no range.
     fn start_over(&mut self) -> Step {
         self.begun = None;
         Step::Again
@@ -278,32 +277,32 @@ impl Transfer {
 }
 
 impl Receive {
-    /// Checks that there is room for what has come, with which there would be `len` bytes in all.
+    /// Checks that the body does not exceed its announced end. `len` counts all bytes, with the piece to be stored.
     ///
-    /// A server that sends more than it announced is not to be believed in either; nothing of it should be kept.
+    /// A server that sends more than it announced cannot be trusted: discard everything that it sent.
     pub fn check_room(&self, len: u64) -> Result<(), DownloadError> {
         match self.until {
-            Some(until) if until < len => {
-                Err(DownloadError::Interrupted(format!("more came than the {until} bytes announced").into()))
-            }
+            Some(until) if until < len => Err(DownloadError::Interrupted(
+                format!("the server sent more than the {until} bytes that it announced").into(),
+            )),
             _ => Ok(()),
         }
     }
 
-    /// Checks that the body has ended where it should, with `len` bytes there in all.
+    /// Checks that the archive is complete. `len` counts all stored bytes.
     pub fn check_end(&self, len: u64) -> Result<(), DownloadError> {
         match self.total {
             Some(total) if total != len => {
-                Err(DownloadError::Interrupted(format!("{len} of {total} bytes came").into()))
+                Err(DownloadError::Interrupted(format!("only {len} of {total} bytes arrived").into()))
             }
             _ => Ok(()),
         }
     }
 
-    /// What it means that the file is no archive.
+    /// Converts the result of [`check_ends`](archive::check_ends).
     ///
-    /// Where no length was announced, one without its end was cut off on the way, and is worth asking for again. Of what
-    /// is there instead of an archive, the query of its address is taken out.
+    /// If the server did not announce a length, a file without an archive's end was cut off, so another attempt may succeed.
+    /// If the file begins with something else than an archive, the query of its URL is replaced in the error.
     pub fn not_an_archive(&self, found: NotAnArchive) -> DownloadError {
         match (found, self.total) {
             (NotAnArchive::NoEnd, None) => {
@@ -322,7 +321,7 @@ impl Receive {
     }
 }
 
-/// A body in another coding than was asked for, whose length would say nothing about the archive's.
+/// Refuses a body with a content encoding, whose length is not the archive's.
 fn encoded(headers: &dyn Headers) -> Option<Step> {
     let coding = headers.first("content-encoding")?;
     let plain = coding.eq_ignore_ascii_case(b"identity") && headers.nth("content-encoding", 1).is_none();
@@ -330,17 +329,17 @@ fn encoded(headers: &dyn Headers) -> Option<Step> {
     (!plain).then(|| Step::Failed(source.into()))
 }
 
-/// What part of an archive a 206 has: `bytes FIRST-LAST/TOTAL`, both included.
+/// The range of an answer with status 206: `bytes FIRST-LAST/TOTAL`, both included.
 struct Range {
     first: u64,
     last: u64,
-    /// Unless it is `*`.
+    /// `None` for `*`.
     total: Option<u64>,
 }
 
-/// Reads a `Content-Range`.
+/// Parses `Content-Range`.
 ///
-/// A server may send less than the rest; that is found out at its end, and the next attempt asks for what is missing.
+/// A server may send less than was requested. The next attempt requests the rest.
 fn content_range(value: &[u8]) -> Option<Range> {
     let (unit, range) = str::from_utf8(value).ok()?.split_once(' ')?;
     let (range, total) = range.split_once('/')?;
@@ -354,5 +353,5 @@ fn interrupted(reason: &str) -> Step {
     Step::Failed(DownloadError::Interrupted(reason.into()))
 }
 
-/// The most redirects of one attempt.
+/// How many redirects one attempt follows.
 const MAX_REDIRECTS: u8 = 5;

@@ -1,4 +1,4 @@
-//! What is kept beside a file that was begun, so that the rest of it can be asked for later, perhaps by another process.
+//! What is stored beside an incomplete file, so that the rest of it can be requested later, perhaps by another process.
 
 use alloc::{boxed::Box, string::String};
 use core::time::Duration;
@@ -11,10 +11,9 @@ use crate::{
     http::{Headers, Url, parse_http_date},
 };
 
-/// The first bytes of an archive, described: where they came from, and what has to hold for the rest to fit.
+/// Describes the stored beginning of an archive: its URL, and the validator that the rest has to match.
 ///
-/// Only what can be continued has one. It holds no secret: of the address no more than a digest, and of that the query,
-/// which may be a signature that differs the next time, is no part.
+/// It contains no secret: of the URL only a digest, without the query, which may be a signature that differs the next time.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 pub struct ResumeState {
     version: u32,
@@ -25,25 +24,25 @@ pub struct ResumeState {
 }
 
 impl ResumeState {
-    /// The longest text that [`from_json`](Self::from_json) reads, in bytes.
+    /// The longest text that [`from_json`](Self::from_json) parses, in bytes.
     pub const MAX_LEN: usize = 4096;
 
     pub(super) fn new(address: &Url, validator: Validator, total: Option<u64>) -> Self {
         Self { version: VERSION, address: digest(address), validator, total }
     }
 
-    /// How many bytes the archive has in all, where that is known.
+    /// Returns the archive's size in bytes, if it is known.
     pub fn total(&self) -> Option<u64> {
         self.total
     }
 
-    /// As JSON, to be written beside the file.
+    /// Returns the state as JSON.
     pub fn to_json(&self) -> String {
-        // Plain data into a string: nothing here can fail.
+        // Serialising plain data does not fail.
         serde_json::to_string(self).unwrap_or_default()
     }
 
-    /// Reads what [`to_json`](Self::to_json) wrote; `None` for anything else, which means to begin anew.
+    /// Parses the result of [`to_json`](Self::to_json). `None` for any other text: then start from the beginning.
     pub fn from_json(json: &[u8]) -> Option<Self> {
         let json = (json.len() <= Self::MAX_LEN).then_some(json)?;
         serde_json::from_slice::<Self>(json).ok().filter(|resume_state| resume_state.version == VERSION)
@@ -58,18 +57,18 @@ impl ResumeState {
     }
 }
 
-/// What tells one version of an archive from another, byte for byte: a strong `ETag`, or a `Last-Modified` that is as good
-/// as one.
+/// A strong validator, which differs between two versions of an archive: a strong `ETag`, or a `Last-Modified` that is
+/// old enough.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(try_from = "String", into = "String")]
 pub(super) struct Validator(Box<str>);
 
 impl Validator {
-    /// The strong validator of an answer, if it has one.
+    /// Returns the strong validator of an answer, if it has one.
     ///
-    /// A date serves only where there is no entity tag at all (RFC 9110 §13.1.5), and only if the answer is at least
-    /// a minute younger: within the same second there may have been two versions (§8.8.2.2), and the two times may
-    /// be of two clocks.
+    /// A date is used only if there is no entity tag (RFC 9110, 13.1.5), and only if the answer is at least a minute
+    /// younger: there may have been two versions within the same second (RFC 9110, 8.8.2.2), and the two times may come
+    /// from two clocks.
     pub(super) fn of(headers: &dyn Headers) -> Option<Self> {
         if headers.first("etag").is_some() {
             return headers.only("etag").and_then(Self::entity_tag);
@@ -80,7 +79,7 @@ impl Validator {
         settled.then(|| str::from_utf8(modified).ok().map(|text| Self(text.into())))?
     }
 
-    /// Whether an answer says that it is of another version. One that says nothing does not.
+    /// Returns whether an answer has another validator. An answer without one is not of another version.
     pub(super) fn contradicts(&self, headers: &dyn Headers) -> bool {
         let name = if self.0.starts_with('"') { "etag" } else { "last-modified" };
         headers.first(name).is_some() && headers.only(name) != Some(self.0.as_bytes())
@@ -97,7 +96,7 @@ impl Validator {
     }
 }
 
-/// A state file may have been altered, and what it says becomes a header field.
+/// A state file may have been altered, and its validator becomes a header field.
 impl TryFrom<String> for Validator {
     type Error = &'static str;
 
@@ -113,7 +112,7 @@ impl From<Validator> for String {
     }
 }
 
-/// An HTTP date in the one form that is still sent. The others have two-digit years, or are of another length.
+/// Parses an HTTP date in the form that is still in use. The other forms have two-digit years, or another length.
 fn date(value: &[u8]) -> Option<Timestamp> {
     (value.len() == IMF_FIXDATE).then(|| parse_http_date(value, Timestamp::default()))?
 }
@@ -130,7 +129,7 @@ const IMF_FIXDATE: usize = 29;
 
 const SETTLED: Duration = Duration::from_secs(60);
 
-/// Real ones have less than 100 bytes.
+/// Real entity tags have less than 100 bytes.
 const MAX_TAG: usize = 1024;
 
 #[cfg(test)]

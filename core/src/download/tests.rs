@@ -211,7 +211,7 @@ fn an_encoded_body_and_a_part_of_nothing_cannot_be_used() {
 fn the_end_is_where_the_head_said() {
     let announced = receive(new().handle_head(200, &[("content-length", "1000")]));
     assert_eq!(announced.check_end(1000), Ok(()));
-    assert_eq!(announced.check_end(999).unwrap_err().to_string(), "999 of 1000 bytes came");
+    assert_eq!(announced.check_end(999).unwrap_err().to_string(), "only 999 of 1000 bytes arrived");
     assert_eq!(announced.not_an_archive(NotAnArchive::NoEnd), NotAnArchive::NoEnd.into());
     let open = receive(new().handle_head(200, &()));
     assert_eq!(open.check_end(5), Ok(()));
@@ -228,7 +228,10 @@ fn more_than_was_announced_has_no_room() {
         let receive = receive(begun().handle_head(status, &[head]));
         assert_eq!(receive.check_room(until), Ok(()));
         let error = receive.check_room(until + 1).unwrap_err();
-        assert_eq!(error.to_string(), format!("more came than the {until} bytes announced"));
+        assert_eq!(
+            error.to_string(),
+            format!("the server sent more than the {until} bytes that it announced")
+        );
         assert!(error.is_interruption());
     }
     assert_eq!(receive(new().handle_head(200, &())).check_room(u64::MAX), Ok(()));

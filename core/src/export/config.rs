@@ -1,43 +1,44 @@
-//! What all jobs of a program have in common: where the service is, and how patient to be.
+//! The configuration that all jobs of a program share.
 
 use core::time::Duration;
 
 use crate::{Endpoint, archive::ArchivePolicy, retry::RetryPolicy};
 
-/// The settings of a job. Shared, never saved: a restored job takes those of the program it wakes up in.
+/// The configuration of jobs. It is not saved: a restored job uses the configuration of the program that restores it.
 ///
-/// Durations below a millisecond count as one.
+/// Durations below a millisecond count as one millisecond.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Config {
-    /// Where the service is, and the key.
+    /// The service's base URL and the API key.
     pub endpoint: Endpoint,
-    /// How often to ask again, and how long a wait to accept.
+    /// How often to retry, and how long to wait.
     pub retry: RetryPolicy,
-    /// How long one call may take, from connecting to the last byte of the answer: 30 s.
+    /// The time limit for one call, from connecting to the last byte of the answer. Default: 30 s.
     pub call_timeout: Duration,
-    /// How long to wait for the event, from the acceptance of the export: 30 min.
+    /// The time limit for the event, from the acceptance of the export. Default: 30 min.
     ///
-    /// Time during which the program was not running does not count.
+    /// The time during which the program does not run does not count.
     pub event_timeout: Duration,
-    /// What to do when it is not known whether the service took the request.
+    /// What to do if it is unknown whether the service accepted the request.
     pub unknown_outcome: UnknownOutcome,
-    /// How long resolving a name, connecting and TLS may take, of a call (as part of its time) and of a download: 10 s.
+    /// The time limit for resolving, connecting and the TLS handshake, of calls (within `call_timeout`) and of downloads.
+    /// Default: 10 s.
     ///
-    /// For whoever makes the connections: a job does not see them.
+    /// Adapters apply it; a job does not know about connections.
     pub connect_timeout: Duration,
-    /// How long a download may take until the head of its answer is there, its connection included: 30 s.
+    /// The time limit for the head of a download's answer, connecting included. Default: 30 s.
     pub first_byte_timeout: Duration,
-    /// How long a download may go without progress from then on: 30 s.
+    /// How long a download may make no progress after that. Default: 30 s.
     ///
-    /// There is no limit on the time a download takes in all.
+    /// A whole download has no time limit.
     pub stall_timeout: Duration,
-    /// Where archives may be fetched from.
+    /// Which URLs archives may be downloaded from.
     pub archive: ArchivePolicy,
 }
 
 impl Config {
-    /// The default settings.
+    /// Creates a configuration with the defaults.
     pub fn new(endpoint: Endpoint) -> Self {
         Self {
             endpoint,
@@ -53,24 +54,24 @@ impl Config {
     }
 }
 
-/// What to do when a request may or may not have been taken: its answer was lost or cannot be read,
-/// it was a 5xx, or the program ended in the middle.
+/// What to do if it is unknown whether the service accepted a request: its answer was lost, cannot be parsed or was a 5xx,
+/// or the program ended before it arrived.
 ///
 /// Such a request is never repeated silently, since that could make the export twice.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub enum UnknownOutcome {
-    /// Wait for the event: if the export was taken, it will come. When it has not come after the
-    /// grace, fail with what is known. Without a [token](crate::Token) the event could not be told from
-    /// that of another export, so the job fails at once.
+    /// Wait for the event, which arrives if the service accepted the request. If it does not arrive in time, fail.
+    ///
+    /// Without a [token](crate::Token) the event could not be matched to the job, so the job fails at once.
     AwaitEvent {
-        /// How long to wait: 2 min by default.
+        /// How long to wait. Default: 2 min.
         grace: Duration,
     },
     /// Fail at once.
     Fail,
-    /// Ask again, as often as [`RetryPolicy::max_retries`] allows, at the price of perhaps making the
-    /// export several times. The first event that comes completes the job.
+    /// Repeat the request, as often as [`RetryPolicy::max_retries`] allows. This may make the export several times. The
+    /// first event completes the job.
     AskAgain,
 }
 

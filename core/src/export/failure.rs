@@ -1,4 +1,4 @@
-//! How a job can fail.
+//! The reasons why a job can fail.
 
 use alloc::boxed::Box;
 use core::time::Duration;
@@ -12,88 +12,90 @@ use crate::{
     webhook::NewExport,
 };
 
-/// Why there is no archive.
+/// Why a job failed.
 #[derive(Clone, Debug, Deserialize, Eq, Error, PartialEq, Serialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Failure {
-    /// The service refused the order, or asked for more patience than the settings have.
+    /// The service refused the request, or asked for a longer wait than the configuration allows.
     #[error("the export was refused: {}{}", .0, advice(.0))]
     Refused(ApiError),
-    /// The service could not be reached; the order was certainly not taken.
+    /// The service could not be reached. It has certainly not accepted the export.
     #[error(
-        "the service could not be reached, so nothing was asked for: {reason}; check the network and the base URL"
+        "the service could not be reached, so no export was requested: {reason}; check the network and the base URL"
     )]
     Unreachable {
-        /// What the last attempt came to.
+        /// Why the last attempt failed.
         reason: Box<str>,
     },
-    /// It is not known whether the order was taken, and no event has come. Asking again may make the
+    /// It is unknown whether the service accepted the export, and no event arrived. Repeating the request may make the
     /// export a second time.
-    #[error("it is not known whether the export was accepted, and asking again could make it twice: {0}")]
-    Unknown(UnknownCause),
-    /// The order was taken, but its event has not come in time.
     #[error(
-        "export {export_id} was accepted, but its event did not arrive within {} s; can the service reach the callback address?",
+        "it is unknown whether the export was accepted, and repeating the request could make it twice: {0}"
+    )]
+    Unknown(UnknownCause),
+    /// The service accepted the export, but its event did not arrive in time.
+    #[error(
+        "export {export_id} was accepted, but its event did not arrive within {} s; check that the service can reach the callback URL",
         waited.as_secs()
     )]
     NoEvent {
-        /// The id that it was accepted under.
+        /// The export's id.
         export_id: ExportId,
-        /// How long it was waited for.
+        /// How long the job waited for the event.
         waited: Duration,
     },
-    /// The archive is not fetched because of where it is said to be.
+    /// Archives are not downloaded from the URL in the event.
     #[error("export {id} is ready, but {source}", id = event.export_id)]
     ArchiveUrl {
-        /// The event that said where it is.
+        /// The export's event.
         event: NewExport,
-        /// What is wrong with the address.
+        /// What is wrong with the URL.
         source: ArchiveUrlError,
     },
-    /// The archive is not there (any more), or may not be read: 403, 404 or 410.
+    /// The archive does not exist any more, or must not be read: status 403, 404 or 410.
     #[error("the archive of export {id} is expired or gone: {host} answered {status}", id = event.export_id)]
     ArchiveGone {
-        /// The event that said where it is.
+        /// The export's event.
         event: NewExport,
-        /// Where it was looked for.
+        /// The host of the archive's URL.
         host: Box<str>,
         /// The HTTP status.
         status: u16,
     },
-    /// The archive could not be fetched.
+    /// The archive could not be downloaded.
     #[error("the archive of export {id} could not be downloaded from {host}: {reason}", id = event.export_id)]
     Download {
-        /// The event that said where it is.
+        /// The export's event.
         event: NewExport,
-        /// Where it was fetched from.
+        /// The host of the archive's URL.
         host: Box<str>,
-        /// What the last attempt came to.
+        /// Why the last attempt failed.
         reason: Box<str>,
     },
-    /// What was fetched is not an archive.
+    /// The downloaded file is not an archive.
     #[error("export {id} is ready, but {source}", id = event.export_id)]
     NotAnArchive {
-        /// The event that said where it is.
+        /// The export's event.
         event: NewExport,
-        /// What it is instead.
+        /// What the file is instead.
         source: NotAnArchive,
     },
-    /// The archive could not be stored here.
+    /// The archive could not be stored.
     #[error("the archive of export {id} could not be stored: {reason}", id = event.export_id)]
     Storage {
-        /// The event that said where it is.
+        /// The export's event.
         event: NewExport,
         /// What went wrong.
         reason: Box<str>,
     },
-    /// Whoever wanted the archive has cancelled the job. The export itself cannot be called back.
+    /// The user has cancelled the job. The export itself cannot be cancelled.
     #[error("the export was cancelled")]
     Cancelled,
 }
 
 impl Failure {
-    /// The event of the export, if it had come: the archive may still be where it says.
+    /// Returns the export's event, if it arrived. The archive may still be at its URL.
     pub fn event(&self) -> Option<&NewExport> {
         match self {
             Self::ArchiveUrl { event, .. }
@@ -105,7 +107,7 @@ impl Failure {
         }
     }
 
-    /// The id of the export, if it was known.
+    /// Returns the export's id, if it is known.
     pub fn export_id(&self) -> Option<&ExportId> {
         match self {
             Self::NoEvent { export_id, .. } => Some(export_id),
@@ -114,7 +116,7 @@ impl Failure {
     }
 }
 
-/// What the reader of a refusal can do about it.
+/// Returns what the user can do about a refusal.
 fn advice(error: &ApiError) -> &'static str {
     match (error.status(), error.id()) {
         (401, Some(ErrorId::ApiAccessDenied)) | (429, Some(ErrorId::FeatureNotInPlan)) => {
@@ -126,22 +128,22 @@ fn advice(error: &ApiError) -> &'static str {
     }
 }
 
-/// Why it is not known whether the service took an order.
+/// Why it is unknown whether the service accepted an export.
 #[derive(Clone, Debug, Deserialize, Eq, Error, PartialEq, Serialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum UnknownCause {
-    /// The service, or a gateway, answered with a fault of its own.
+    /// The service or a gateway answered with a 5xx.
     #[error(transparent)]
     Answer(ApiError),
-    /// The answer says yes, but cannot be read.
+    /// The answer has a 2xx status, but cannot be parsed.
     #[error(transparent)]
     Unreadable(UnexpectedAnswer),
-    /// The connection broke before the answer was there.
+    /// The connection broke before the answer arrived.
     #[error("the answer was lost: {0}")]
     Lost(Box<str>),
-    /// The answer did not come in time.
-    #[error("the answer did not come in time")]
+    /// The answer did not arrive in time.
+    #[error("the answer did not arrive in time")]
     TimedOut,
     /// The program ended while the request was under way.
     #[error("the program ended while the request was under way")]

@@ -82,7 +82,7 @@ pub struct Export {
     config: Arc<Config>,
     order: Order,
     state: State,
-    /// What its waits are spread by.
+    /// Spreads the waits of different jobs.
     seed: u64,
     tries: Tries,
     next_call: u64,
@@ -92,24 +92,24 @@ pub struct Export {
     transfer: Option<Box<Transfer>>,
     /// The attempt that is to be aborted, and was not polled yet.
     abort: Option<CallId>,
-    /// Absent while it is empty, as it is of almost every job that waits.
+    /// Absent while it is empty, which it is for almost every waiting job.
     rare: Option<Box<Rare>>,
     done_was_given: bool,
 }
 
-/// What a job seldom has.
+/// What few jobs have.
 #[derive(Clone, Debug, Default, PartialEq)]
 struct Rare {
-    /// Events that came without a token before the answer: one of them may be ours.
+    /// Events that arrived without a token before the answer. One of them may be this job's.
     held: Vec<NewExport>,
-    /// Why an earlier request may have been taken, where the policy was to ask again.
+    /// Why an earlier request may have been accepted, if the policy was to repeat it.
     doubt: Option<UnknownCause>,
-    /// What is to be told and has not been polled: never more than one of each kind.
+    /// Notices that were not polled yet, at most one of each kind.
     notices: Vec<Notice>,
 }
 
 impl Export {
-    /// A new job, which wants to call the service at once.
+    /// Creates a job. Its first output is the request.
     pub fn new(config: Arc<Config>, order: Order, now: Timestamp) -> Self {
         let mut export = Self {
             config,
@@ -129,48 +129,52 @@ impl Export {
         export
     }
 
-    /// The same job with a seed for the spread of its waits, which is saved with it. Unless given, it is drawn from the
-    /// order, so that jobs with [tokens](crate::Token) of their own do not come back in the same moment.
+    /// Sets the seed that spreads the waits of different jobs. It is saved with the job. By default it is derived from the
+    /// order, so that jobs with different [tokens](crate::Token) do not retry at the same time.
     #[must_use]
     pub fn with_seed(mut self, seed: u64) -> Self {
         self.seed = seed;
         self
     }
 
-    /// The order that this job carries out.
+    /// Returns the order.
     pub fn order(&self) -> &Order {
         &self.order
     }
 
-    /// The id of the export, as soon as the answer or the event has told it.
+    /// Returns the export's id, once the answer or the event has told it.
     pub fn export_id(&self) -> Option<&ExportId> {
         self.state.export_id()
     }
 
-    /// Whether the job is over, [`Output::Done`] polled or not.
+    /// Returns whether the job is over, even if its [`Output::Done`] was not polled yet.
     pub fn is_done(&self) -> bool {
         matches!(self.state, State::Done(_))
     }
 
-    /// Whether the event was taken, whatever came of the archive.
+    /// Returns whether the job took its event, whether or not the download succeeded.
     pub fn took_event(&self) -> bool {
         self.state.took_event()
     }
 
-    /// A number that moves whenever the job should be saved again.
+    /// Returns a number that changes whenever the job should be saved again.
     pub fn revision(&self) -> u64 {
         self.revision
     }
 
-    /// What to save, so that the job can go on after the end of this process.
+    /// Returns the job's state, from which another process can continue it.
     pub fn snapshot(&self) -> Snapshot {
         Snapshot::take(self)
     }
 
-    /// A job that goes on from where it was saved.
+    /// Continues a job from a snapshot.
     ///
-    /// A request that was under way then has an unknown outcome now. Time in which the job was not
-    /// running does not count against its deadlines.
+    /// A request that was under way has an unknown outcome. The time between the snapshot and `now` does not count towards
+    /// the job's deadlines.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the snapshot contradicts itself.
     pub fn restore(config: Arc<Config>, snapshot: Snapshot, now: Timestamp) -> Result<Self, RestoreError> {
         snapshot.into_export(config, now)
     }
@@ -213,10 +217,10 @@ impl Export {
         disposition
     }
 
-    /// Brings a genuine delivery to the job, and says what to answer.
+    /// Passes a genuine delivery to the job. Returns the reply, to be sent once the job is saved.
     ///
-    /// The reply may be sent once the job is saved. An event of another export is acknowledged, because the workspace
-    /// may have other consumers, unless the address it came to has a [token](crate::Token): nobody else waits there.
+    /// An event of another export is acknowledged, because the workspace may have other consumers of its events. If it was
+    /// delivered to a URL with a [token](crate::Token), where there is no other consumer, it is not.
     pub fn handle_delivery(&mut self, now: Timestamp, delivery: &Delivery) -> Reply {
         let Event::NewExport(event) = &delivery.event else { return Reply::Acknowledged };
         match self.handle(now, Input::Event { event: event.clone(), token: delivery.token }) {
@@ -225,7 +229,7 @@ impl Export {
         }
     }
 
-    /// The next thing to be done, or `None` until something happens.
+    /// Returns the next thing to do, or `None` until the next input.
     pub fn poll_output(&mut self) -> Option<Output> {
         if let Some(call) = self.abort.take() {
             return Some(Output::Abort(call));
@@ -238,12 +242,12 @@ impl Export {
         self.poll_state()
     }
 
-    /// What is to be done in this state, and has not been given.
+    /// Returns what is to be done in this state, if it was not polled yet.
     fn poll_state(&mut self) -> Option<Output> {
         match &mut self.state {
             State::Requesting { call, sent: sent @ false, deadline } => {
                 *sent = true;
-                // From here on, a restored job must assume that the request was sent.
+                // A job that is restored from here on must assume that the request was sent.
                 self.revision += 1;
                 let request = self.config.endpoint.create_export(&self.order);
                 Some(Output::Call { call: *call, request, deadline: *deadline })
@@ -262,15 +266,15 @@ impl Export {
         }
     }
 
-    /// When to call [`handle`](Self::handle) at the latest, if nothing else happens.
+    /// Returns when to call [`handle`](Self::handle) with [`Input::Tick`], if nothing happens earlier.
     ///
-    /// Always later than the last `now`; `None` once the job is over.
+    /// It is later than the last `now`; `None` once the job is over.
     pub fn poll_timeout(&self) -> Option<Timestamp> {
         self.state.deadline()
     }
 }
 
-/// Everything but the settings, which all jobs have in common.
+/// Shows everything but the configuration, which all jobs share.
 impl fmt::Debug for Export {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self {
@@ -303,33 +307,33 @@ impl fmt::Debug for Export {
     }
 }
 
-/// For who drives many jobs and decides whose turn it is.
+/// For [`Exports`](crate::Exports), which decides when each job may send.
 impl Export {
-    /// The last time that it was told.
+    /// Returns the last `now`.
     pub(crate) fn now(&self) -> Timestamp {
         self.now
     }
 
-    /// The same job, whose waits differ from those of all jobs that have other numbers.
+    /// Makes the job's waits differ from those of jobs with other numbers.
     pub(crate) fn seeded_beside(mut self, number: u64) -> Self {
         self.seed ^= number;
         self
     }
 
-    /// The attempt of a job whose turn has come, whatever it has to tell besides.
+    /// Returns the request of a job that waited in a send queue, before the job's notices.
     ///
-    /// It waited with nothing to abort, since nothing of it was under way.
+    /// There is no abort to give first, since nothing of a waiting job is under way.
     pub(crate) fn poll_attempt(&mut self) -> Option<Output> {
         self.poll_state()
     }
 
-    /// What the next output asks to be sent, if it does.
+    /// Returns the kind of request that the next output is, if it is one.
     pub(crate) fn next_attempt(&self) -> Option<RequestKind> {
         let something_else_first = self.abort.is_some() || self.has_notices();
         self.attempt_to_come().filter(|_| !something_else_first)
     }
 
-    /// What has been sent and is not over.
+    /// Returns the kind of request that is under way.
     pub(crate) fn attempt_under_way(&self) -> Option<RequestKind> {
         match self.state {
             State::Requesting { sent: true, .. } => Some(RequestKind::Call),
@@ -338,12 +342,12 @@ impl Export {
         }
     }
 
-    /// Whether the next output is an [`Output::Abort`].
+    /// Returns whether the next output is an [`Output::Abort`].
     pub(crate) fn has_abort_to_give(&self) -> bool {
         self.abort.is_some()
     }
 
-    /// The time of an attempt that is yet to be given begins now: that it was held back is not its own fault.
+    /// Starts the time limit of a request that was not polled yet anew, so that waiting in a queue does not count.
     pub(crate) fn postpone(&mut self, now: Timestamp) {
         let wait = match self.attempt_to_come() {
             Some(RequestKind::Call) => self.config.call_timeout,
@@ -357,7 +361,7 @@ impl Export {
         }
     }
 
-    /// What it will ask to be sent, as soon as it has told everything else.
+    /// Returns the kind of request that follows the pending notices.
     pub(crate) fn attempt_to_come(&self) -> Option<RequestKind> {
         match self.state {
             State::Requesting { sent: false, .. } => Some(RequestKind::Call),
@@ -367,16 +371,16 @@ impl Export {
     }
 }
 
-/// A kind of request that waits for its turn.
+/// A kind of request with a send queue of its own.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum RequestKind {
     /// To the service.
     Call,
-    /// To wherever the archive is.
+    /// To the archive's server.
     Download,
 }
 
-/// What is asked again and again.
+/// Queries.
 impl Export {
     fn has_notices(&self) -> bool {
         self.rare.as_ref().is_some_and(|rare| !rare.notices.is_empty())

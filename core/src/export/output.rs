@@ -1,4 +1,4 @@
-//! What a job wants done, and what it tells on the way.
+//! What a job wants done, and what it reports.
 
 use alloc::boxed::Box;
 use core::{fmt, time::Duration};
@@ -13,80 +13,82 @@ use crate::{
     webhook::NewExport,
 };
 
-/// Something to be done. Each is given once.
+/// Something to do. A job gives each output once.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum Output {
-    /// Send a request to the service, and say what came of it.
+    /// Send a request to the service. The result is an [`Input::of_call`](crate::Input::of_call).
     Call {
-        /// The name under which to report.
+        /// The id of this attempt.
         call: CallId,
-        /// What to send.
+        /// The request.
         request: Request,
-        /// When to give up; the job does so by itself at that time.
+        /// When to give up. The job itself stops waiting at that time.
         deadline: Timestamp,
     },
-    /// Fetch the archive, and say how it goes.
+    /// Download the archive, and report the progress. The result is an
+    /// [`Input::of_download`](crate::Input::of_download).
     Download {
-        /// The name under which to report.
+        /// The id of this attempt.
         call: CallId,
-        /// What to request, and what each answer means.
+        /// Builds the requests, and interprets the answers.
         transfer: Box<Transfer>,
-        /// How long to wait for the head of the answer, connecting included. A redirect begins anew, but the job does not.
+        /// How long to wait for the head of the answer, connecting included. The job applies it to the whole chain of
+        /// redirects.
         first_byte_timeout: Duration,
-        /// How long to wait for a sign of life from then on, each time.
+        /// How long to wait for each further piece of the body.
         stall_timeout: Duration,
     },
-    /// Nobody waits for this attempt any more; its connection may be closed.
+    /// Abort this attempt: the job does not use its result. Its connection may be closed.
     Abort(CallId),
-    /// Something that a person may want to know.
+    /// Something to show to the user, or to log.
     Notice(Notice),
-    /// The job is over. The last output, and given once in the life of a process.
+    /// The job is over. This is its last output, given once per process.
     Done(Result<Finished, Box<Failure>>),
 }
 
-/// Something that happened on the way. At most one of each kind is kept until it is polled.
+/// Something that happened to a job. Until it is polled, a job keeps the newest of each kind.
 #[derive(Clone, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub enum Notice {
-    /// The service took the order; the event will come.
+    /// The service has accepted the export. Its event will be delivered.
     Accepted {
-        /// The id that it will name.
+        /// The export's id.
         export_id: ExportId,
     },
-    /// The request, or the download, will be repeated.
+    /// The request or the download will be repeated.
     Retrying {
-        /// When.
+        /// When it will be repeated.
         at: Timestamp,
         /// How long that is from now.
         after: Duration,
-        /// Which retry this is, counted from 1.
+        /// The number of the retry, from 1.
         retry: u32,
-        /// Why.
+        /// Why it is repeated.
         reason: RetryReason,
     },
-    /// It is not known whether the service took the order; if it did, the event will tell.
+    /// It is unknown whether the service accepted the export. If it did, the event will be delivered.
     OutcomeUnknown {
-        /// Why not.
+        /// Why it is unknown.
         cause: UnknownCause,
-        /// Until when the event is waited for.
+        /// Until when the job waits for the event.
         until: Timestamp,
     },
     /// The archive is ready.
     EventReceived(NewExport),
-    /// A second event contradicts the first, or the answer. It was not obeyed.
+    /// An event contradicts the first event or the answer. The job ignored it.
     ConflictingEvent(NewExport),
 }
 
-/// Why something is repeated.
+/// Why a request or a download is repeated.
 #[derive(Clone, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub enum RetryReason {
-    /// There was an answer, and it asks for patience.
+    /// The answer was a refusal that permits a retry.
     Refused(ApiError),
-    /// The service could not be reached, or the download broke off.
+    /// The service could not be reached, or the download failed.
     Failed(Box<str>),
-    /// The outcome is unknown, and the policy is to ask again.
+    /// The outcome is unknown, and the policy is to repeat the request.
     Unknown(UnknownCause),
 }
 
@@ -99,7 +101,7 @@ impl fmt::Display for Notice {
                 write!(f, "retry {retry} in {}.{} s: {reason}", tenths / 10, tenths % 10)
             }
             Self::OutcomeUnknown { cause, .. } => {
-                write!(f, "not known whether the export was accepted, waiting for its event: {cause}")
+                write!(f, "unknown whether the export was accepted, waiting for its event: {cause}")
             }
             Self::EventReceived(event) => write!(f, "the archive of export {} is ready", event.export_id),
             Self::ConflictingEvent(event) => {
@@ -119,29 +121,29 @@ impl fmt::Display for RetryReason {
     }
 }
 
-/// What a job came to.
+/// The result of a successful job.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Finished {
-    /// The service took the order: as far as [`Goal::Acceptance`](crate::Goal::Acceptance) goes.
+    /// The service has accepted the export: the result for [`Goal::Acceptance`](crate::Goal::Acceptance).
     Accepted {
-        /// The id that the event will name.
+        /// The export's id.
         export_id: ExportId,
     },
-    /// The archive is ready: as far as [`Goal::Event`](crate::Goal::Event) goes.
+    /// The archive is ready: the result for [`Goal::Event`](crate::Goal::Event).
     Event(NewExport),
-    /// The archive is here.
+    /// The archive was downloaded.
     Archive {
-        /// The event that said where it was.
+        /// The export's event.
         event: NewExport,
-        /// Its size in bytes.
+        /// The archive's size in bytes.
         bytes: u64,
     },
 }
 
 impl Finished {
-    /// The id of the export.
+    /// Returns the export's id.
     pub fn export_id(&self) -> &ExportId {
         match self {
             Self::Accepted { export_id } => export_id,
@@ -149,7 +151,7 @@ impl Finished {
         }
     }
 
-    /// The event that said where the archive is, if the job went as far.
+    /// Returns the export's event, unless the job ended before it.
     pub fn event(&self) -> Option<&NewExport> {
         match self {
             Self::Accepted { .. } => None,

@@ -1,4 +1,4 @@
-//! A job written down, so that it can go on after the end of the process that began it.
+//! The saved form of a job, from which another process can continue it.
 
 use alloc::{boxed::Box, string::String, sync::Arc, vec::Vec};
 
@@ -8,10 +8,10 @@ use thiserror::Error;
 use super::{CallId, Config, Export, Rare, State, Tries, UnknownCause, transitions::MAX_HELD};
 use crate::{Order, Timestamp, redact::excerpt, webhook::NewExport};
 
-/// A job as it is saved: versioned, readable by a person as JSON, and without the key or a secret.
+/// The saved state of a job. It has a version, is readable as JSON, and contains neither the API key nor a signing secret.
 ///
-/// It does hold the correlation token and perhaps the archive's address, each of which lets its
-/// reader fetch or complete this one export. Keep it where other people's files are not.
+/// It does contain the correlation token, and perhaps the archive's URL, which let a reader complete or download this
+/// export: other users must not be able to read it.
 ///
 /// ```
 /// # use abyssale_core::{ApiKey, Config, Endpoint, Export, Order, Snapshot, Timestamp};
@@ -33,7 +33,7 @@ struct SavedJob {
     saved_at: Timestamp,
     order: Order,
     state: State,
-    /// Absent from what the first release wrote.
+    /// Absent in snapshots of the first release.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     seed: Option<u64>,
     #[serde(default)]
@@ -46,16 +46,20 @@ struct SavedJob {
 }
 
 impl Snapshot {
-    /// The version that is written. All versions up to it are read.
+    /// The version that is written. All earlier versions are read.
     pub const VERSION: u32 = 1;
 
-    /// The snapshot as JSON.
+    /// Returns the snapshot as JSON.
     pub fn to_json(&self) -> String {
-        // Plain data with text keys into a string: nothing here can fail.
+        // Serialising plain data with text keys does not fail.
         serde_json::to_string(&self.0).unwrap_or_default()
     }
 
-    /// Reads what [`to_json`](Self::to_json) wrote.
+    /// Parses the result of [`to_json`](Self::to_json).
+    ///
+    /// # Errors
+    ///
+    /// Fails if the text is not a snapshot, or was written by a newer release.
     pub fn from_json(json: &str) -> Result<Self, RestoreError> {
         #[derive(Deserialize)]
         struct VersionOnly {
@@ -68,12 +72,12 @@ impl Snapshot {
         serde_json::from_str(json).map_err(damaged)
     }
 
-    /// When it was taken.
+    /// Returns when the snapshot was taken.
     pub fn saved_at(&self) -> Timestamp {
         self.0.saved_at
     }
 
-    /// The order of the job.
+    /// Returns the order of the job.
     pub fn order(&self) -> &Order {
         &self.0.order
     }
@@ -100,9 +104,9 @@ impl Snapshot {
             _ => true,
         };
         if !whole || held.len() > MAX_HELD || next_call > MAX_CALLS {
-            return Err(RestoreError::damaged("its attempts do not add up"));
+            return Err(RestoreError::damaged("its attempts contradict each other"));
         }
-        // Whatever the clock was set to in between: as much time has passed and is left as when it was saved.
+        // Even if the clock was set since: as much time has passed and remains as when the job was saved.
         if let State::AwaitingEvent { since, .. } = &mut state {
             let waited = saved_at.as_millis().saturating_sub(since.as_millis());
             *since = Timestamp::from_millis(now.as_millis().saturating_sub(waited));
@@ -132,13 +136,13 @@ impl Snapshot {
 }
 
 impl Export {
-    /// What a restored job does about an attempt that it finds under way.
+    /// Decides about the attempt that was under way when the job was saved.
     fn resume(&mut self) {
         match &self.state {
-            // Saved before it was polled, so by the rule of saving it was never sent.
+            // The job was saved before the request was polled, so the request was never sent.
             State::Requesting { sent: false, .. } => self.call(),
             State::Requesting { sent: true, .. } => self.unknown(UnknownCause::Interrupted),
-            // Reading twice does no harm.
+            // Downloading twice does no harm.
             State::Downloading { event, .. } => {
                 let event = event.clone();
                 self.fetch(event);
@@ -159,14 +163,14 @@ impl<'de> Deserialize<'de> for Snapshot {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let fields = SavedJob::deserialize(deserializer)?;
         check_version(fields.version).map_err(de::Error::custom)?;
-        // A refusal is saved as it came; which banners it speaks of is known from the order.
+        // A refusal is saved as the service sent it. The order tells which banners its problems concern.
         let state = fields.state.naming_ids(&fields.order);
-        // Whatever was read is written in the current version.
+        // A snapshot of an earlier version is written in the current one.
         Ok(Self(SavedJob { version: Self::VERSION, state, ..fields }))
     }
 }
 
-/// More attempts than any job can make, and far from where counting them would overflow.
+/// More attempts than a job can make, and far from an overflow.
 const MAX_CALLS: u64 = u64::MAX / 2;
 
 fn check_version(version: u32) -> Result<(), RestoreError> {
@@ -177,30 +181,30 @@ fn check_version(version: u32) -> Result<(), RestoreError> {
     }
 }
 
-/// A snapshot cannot be turned into a job.
+/// A job cannot be restored from a snapshot.
 #[derive(Clone, Debug, Eq, Error, PartialEq)]
 #[non_exhaustive]
 pub enum RestoreError {
-    /// A newer release wrote it.
+    /// A newer release wrote the snapshot.
     #[error("the snapshot has version {found}, and this release reads up to {}", Snapshot::VERSION)]
     Newer {
-        /// Its version.
+        /// The snapshot's version.
         found: u32,
     },
-    /// There is a job of that name already.
-    #[error("there is a job of that name already")]
+    /// There is a job with this id already.
+    #[error("there is a job with this id already")]
     InUse,
-    /// It is not a snapshot, or not a whole one.
+    /// The text is not a snapshot, or contradicts itself.
     #[error("the snapshot is damaged: {reason}")]
     Damaged {
-        /// What is wrong with it.
+        /// What is wrong with the snapshot.
         reason: Box<str>,
     },
 }
 
 impl RestoreError {
     pub(crate) fn damaged(reason: &str) -> Self {
-        // serde_json quotes the offending value in some of its reasons, and that may be a token or an address.
+        // serde_json quotes the value in some of its messages, and that may be a token or a URL.
         let shown = match (reason.find('"'), reason.rfind('"')) {
             (Some(begin), Some(end)) => [reason.get(..begin), Some("…"), reason.get(end + 1..)],
             _ => [Some(reason), None, None],

@@ -1,6 +1,4 @@
-//! How a job moves from state to state. Every change of the state goes through [`Export::enter`].
-//!
-//! Long, because every way from one state to another is in it, and in it alone.
+//! All changes of a job's state. Each goes through [`Export::enter`].
 
 use alloc::{borrow::Cow, boxed::Box, string::ToString, vec::Vec};
 use core::time::Duration;
@@ -21,7 +19,7 @@ use crate::{
     webhook::NewExport,
 };
 
-/// The request.
+/// Results of the request.
 impl Export {
     pub(super) fn call(&mut self) {
         let call = self.next_call();
@@ -31,7 +29,7 @@ impl Export {
     pub(super) fn answered(&mut self, response: &Response) -> Disposition {
         let Response { status, headers, body } = response;
         let answer = ExportAccepted::parse(*status, headers, body).or_else(|_| {
-            // What is kept of it is shown to people and saved.
+            // A part of the body is shown to users and saved.
             let body = self.config.endpoint.redact_with(&self.order, body);
             ExportAccepted::parse(*status, headers, &body)
         });
@@ -42,9 +40,7 @@ impl Export {
                 let error = error.naming_ids(&self.order);
                 match self.verdict(Method::Post, AttemptFailure::Refused(&error)) {
                     Verdict::Retry { after, probe } => {
-                        self.tries = self.tries.after(probe);
-                        let until = self.after(after);
-                        self.retrying(after, until, RetryReason::Refused(error));
+                        let until = self.schedule_retry(after, probe, RetryReason::Refused(error));
                         self.enter(State::RequestBackoff { until });
                     }
                     Verdict::Final => self.not_taken(Failure::Refused(error)),
@@ -59,9 +55,7 @@ impl Export {
         let reason = shown(reason);
         match self.verdict(Method::Post, AttemptFailure::NotSent) {
             Verdict::Retry { after, probe } => {
-                self.tries = self.tries.after(probe);
-                let until = self.after(after);
-                self.retrying(after, until, RetryReason::Failed(reason));
+                let until = self.schedule_retry(after, probe, RetryReason::Failed(reason));
                 self.enter(State::RequestBackoff { until });
             }
             Verdict::Final | Verdict::Unknown => self.not_taken(Failure::Unreachable { reason }),
@@ -93,13 +87,13 @@ impl Export {
         }
     }
 
-    /// The last request was certainly not taken, which does not settle the one before it.
+    /// Fails after a request that was certainly not accepted. An earlier one may have been.
     fn not_taken(&mut self, failure: Failure) {
         let failure = self.doubt().cloned().map_or(failure, Failure::Unknown);
         self.fail(failure);
     }
 
-    /// The service may or may not have taken the order: the policy decides.
+    /// Follows the policy for a request that may or may not have been accepted.
     pub(super) fn unknown(&mut self, cause: UnknownCause) {
         match self.config.unknown_outcome {
             UnknownOutcome::AwaitEvent { grace } if self.order.token().is_some() => {
@@ -108,13 +102,11 @@ impl Export {
                 self.enter(State::OutcomeUnknown { cause: Box::new(cause), until });
             }
             UnknownOutcome::AskAgain => {
-                // Judged as if the request had never been sent: that is what this policy means.
+                // This policy means to treat the request as if it had never been sent.
                 match self.verdict(Method::Post, AttemptFailure::NotSent) {
                     Verdict::Retry { after, probe } => {
-                        self.tries = self.tries.after(probe);
-                        let until = self.after(after);
                         self.rare().doubt.get_or_insert_with(|| cause.clone());
-                        self.retrying(after, until, RetryReason::Unknown(cause));
+                        let until = self.schedule_retry(after, probe, RetryReason::Unknown(cause));
                         self.enter(State::RequestBackoff { until });
                     }
                     Verdict::Final | Verdict::Unknown => self.fail(Failure::Unknown(cause)),
@@ -125,13 +117,13 @@ impl Export {
     }
 }
 
-/// The event.
+/// Events.
 impl Export {
     pub(super) fn event(&mut self, event: NewExport, token: Option<&Token>) -> Disposition {
         match (token, self.order.token()) {
             (Some(theirs), Some(ours)) if theirs == ours => {}
             (Some(_), _) => return Disposition::Unrelated,
-            // Without a token the id alone decides, and before the answer there is none.
+            // Without a token, the export's id decides. It is unknown before the answer.
             (None, _) => match (self.export_id(), &self.state) {
                 (Some(id), _) if *id == event.export_id => {}
                 (None, State::Requesting { .. } | State::RequestBackoff { .. }) => return self.hold(event),
@@ -144,7 +136,7 @@ impl Export {
         }
         match &self.state {
             State::Done(_) => Disposition::Stale,
-            // Where it was asked for again, two exports may have been made, and the first will do.
+            // If the request was repeated, two exports may have been made. The first event is used.
             State::AwaitingEvent { export_id, .. }
                 if *export_id != event.export_id && self.doubt().is_none() =>
             {
@@ -170,14 +162,14 @@ impl Export {
     }
 
     fn contradicted(&mut self, event: NewExport) -> Disposition {
-        // The result is the last that is said.
+        // No output follows the result.
         if !self.done_was_given {
             self.notice(Notice::ConflictingEvent(event));
         }
         Disposition::Conflicting
     }
 
-    /// The event that was waited for: it settles whatever was still open.
+    /// Takes the job's event, which settles whether the request was accepted.
     fn take(&mut self, event: NewExport) {
         self.abort();
         self.notice(Notice::EventReceived(event.clone()));
@@ -193,7 +185,7 @@ impl Export {
     }
 }
 
-/// The archive.
+/// Downloads.
 impl Export {
     pub(super) fn fetch(&mut self, event: Box<NewExport>) {
         let Config { endpoint, archive, .. } = &*self.config;
@@ -213,7 +205,7 @@ impl Export {
         });
     }
 
-    /// There was a sign of life. Not worth saving.
+    /// Extends the download's time limit after progress. This does not need to be saved.
     pub(super) fn extend_download(&mut self) {
         let deadline = self.after(self.config.stall_timeout);
         if let Some(current) = self.state.deadline_mut() {
@@ -284,9 +276,7 @@ impl Export {
         let event = event.clone();
         match verdict {
             Verdict::Retry { after, probe } => {
-                self.tries = self.tries.after(probe);
-                let until = self.after(after);
-                self.retrying(after, until, why);
+                let until = self.schedule_retry(after, probe, why);
                 self.enter(State::DownloadBackoff { event, until });
             }
             Verdict::Final | Verdict::Unknown => {
@@ -297,14 +287,14 @@ impl Export {
     }
 }
 
-/// Time, and the end.
+/// Time limits, and the end.
 impl Export {
-    /// Ends every state whose time is up, until one is found that lies in the future.
+    /// Leaves each state whose deadline has passed.
     pub(super) fn expire(&mut self) {
         while self.state.deadline().is_some_and(|deadline| deadline <= self.now) {
             match &self.state {
                 State::Requesting { sent: false, .. } => {
-                    let _ = self.not_sent("nobody sent the request in time");
+                    let _ = self.not_sent("the request was not sent in time");
                 }
                 State::Requesting { sent: true, .. } => {
                     self.abort();
@@ -342,7 +332,7 @@ impl Export {
         self.enter(State::Done(Ok(Box::new(finished))));
     }
 
-    /// The one place where the state changes.
+    /// Changes the state.
     fn enter(&mut self, state: State) {
         if matches!(state, State::AwaitingEvent { .. } | State::Downloading { .. } | State::Done(_))
             && let Some(rare) = &mut self.rare
@@ -353,9 +343,9 @@ impl Export {
         self.revision += 1;
     }
 
-    /// Gives up on the attempt that is under way, if there is one.
+    /// Aborts the attempt that is under way, if there is one.
     pub(super) fn abort(&mut self) {
-        // One place is enough: an attempt is in flight only once it was polled, and polling takes the last one out.
+        // There is at most one: an attempt is under way only after it was polled, and polling gives an earlier abort first.
         self.abort = self.state.in_flight().or(self.abort);
     }
 
@@ -364,11 +354,15 @@ impl Export {
         self.config.retry.verdict(self.now, method, outcome, self.tries, jitter)
     }
 
-    fn retrying(&mut self, after: Duration, at: Timestamp, reason: RetryReason) {
+    /// Counts a retry and reports it. Returns its time.
+    fn schedule_retry(&mut self, after: Duration, probe: bool, reason: RetryReason) -> Timestamp {
+        self.tries = self.tries.after(probe);
+        let at = self.after(after);
         self.notice(Notice::Retrying { at, after, retry: self.tries.retries, reason });
+        at
     }
 
-    /// Keeps one notice of each kind, the newest.
+    /// Adds a notice, and removes an earlier one of the same kind.
     fn notice(&mut self, notice: Notice) {
         let kind = core::mem::discriminant(&notice);
         let notices = &mut self.rare().notices;
@@ -382,13 +376,13 @@ impl Export {
         call
     }
 
-    /// A moment in the future, even for a duration of zero.
+    /// Returns a time in the future, even for a duration of zero.
     pub(super) fn after(&self, duration: Duration) -> Timestamp {
         self.now.saturating_add(duration.max(Duration::from_millis(1)))
     }
 }
 
-/// Differs from order to order, by its token if it has one.
+/// Derives a seed from an order, by its token if it has one.
 pub(super) fn seed_of(order: &Order) -> u64 {
     let mut hash = Sha256::new();
     hash.update(order.token().map_or(order.callback().as_str(), Token::as_str));
@@ -399,7 +393,7 @@ pub(super) fn seed_of(order: &Order) -> u64 {
     digest.first_chunk().map_or(0, |first| u64::from_le_bytes(*first))
 }
 
-/// A number that differs from job to job and from retry to retry, and is the same after a restore (`SplitMix64`).
+/// Returns a number that differs between jobs and between retries, and is the same after a restore (`SplitMix64`).
 pub(super) fn jitter(seed: u64, retry: u32) -> u64 {
     let mut bits = seed.wrapping_add(u64::from(retry).wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15));
     bits = (bits ^ (bits >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -407,7 +401,7 @@ pub(super) fn jitter(seed: u64, retry: u32) -> u64 {
     bits ^ (bits >> 31)
 }
 
-/// A body without what an archive's address holds behind its path: a store that refuses may repeat a signature.
+/// Removes the query of the archive's URL from a body: a server's refusal may repeat the signature.
 fn without_query<'b>(event: &NewExport, body: &'b [u8]) -> Cow<'b, [u8]> {
     let query = event.archive_url.split_once('?').map_or("", |(_, query)| query);
     redact_query(body, query)
@@ -421,7 +415,7 @@ fn shown(reason: &str) -> Box<str> {
     excerpt(reason.as_bytes(), MAX_REASON).into()
 }
 
-/// The most events without a token that a job holds before its answer is there.
+/// How many events without a token a job keeps before the answer arrives.
 pub(super) const MAX_HELD: usize = 16;
 
 const MAX_REASON: usize = 200;

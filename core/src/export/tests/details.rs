@@ -61,7 +61,7 @@ fn notices_and_names_of_attempts_can_be_shown() {
         (retrying(RetryReason::Failed("reset".into())), "retry 2 in 1.3 s: reset".to_string()),
         (
             retrying(RetryReason::Unknown(UnknownCause::TimedOut)),
-            "retry 2 in 1.3 s: the answer did not come in time".to_string(),
+            "retry 2 in 1.3 s: the answer did not arrive in time".to_string(),
         ),
     ] {
         assert_eq!(notice.to_string(), shown);
