@@ -151,7 +151,7 @@ pub(crate) fn an_answer_that_is_lost_before_acceptance_is_unknown<A: Adapter>() 
         let failure = world.failure();
         assert!(matches!(failure, Failure::Unknown(UnknownCause::Lost(_))), "{failure:?}");
         assert_eq!(world.posts().len(), 1, "{trouble}");
-        assert!(world.told().iter().any(|line| line.starts_with("not known whether")), "{:?}", world.told());
+        assert!(world.told().iter().any(|line| line.starts_with("unknown whether")), "{:?}", world.told());
 
         let asking = World::<A>::with(&[&format!("create:{trouble}")], |setup| {
             setup.unknown_outcome = UnknownOutcome::AskAgain;

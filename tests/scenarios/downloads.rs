@@ -114,7 +114,7 @@ pub(crate) fn nothing_is_fetched_from_outside_a_list_that_was_given<A: Adapter>(
     let world = World::<A>::with(&[], |setup| setup.archive = only(&["store.example.com"]));
     let failure = world.failure();
     assert!(matches!(failure, Failure::ArchiveUrl { .. }), "{failure:?}");
-    assert!(failure.to_string().contains("not among the places"), "{failure}");
+    assert!(failure.to_string().contains("not among the allowed sources"), "{failure}");
     // The name is accepted, since it may lead into the network; where it does lead, the connection is not made.
     let world = World::<A>::with(&[], |setup| {
         setup.archive = only(&["10.0.0.0/8"]);

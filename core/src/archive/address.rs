@@ -1,8 +1,8 @@
-//! Which addresses are of the public internet.
+//! Which IP addresses belong to the public internet.
 
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-/// Whether an address is one of the public internet's.
+/// Returns whether an address belongs to the public internet.
 pub(super) fn is_public(ip: IpAddr) -> bool {
     match ip {
         IpAddr::V4(ip) => is_public_v4(ip),
@@ -16,7 +16,7 @@ pub(super) fn is_public(ip: IpAddr) -> bool {
 fn is_public_v4(ip: Ipv4Addr) -> bool {
     let [a, b, c, _] = ip.octets();
     let special = match a {
-        // This network, 10/8, loopback, multicast and reserved (with broadcast).
+        // This network, 10/8, loopback, multicast, and reserved addresses with broadcast.
         0 | 10 | 127 | 224.. => true,
         100 => (64..128).contains(&b),
         169 => b == 254,
@@ -29,14 +29,14 @@ fn is_public_v4(ip: Ipv4Addr) -> bool {
     !special
 }
 
-/// Global unicast is `2000::/3`; inside it documentation and the ranges for protocols are not.
+/// Public addresses are in `2000::/3`, without the ranges for documentation and for protocols.
 fn is_public_v6(ip: Ipv6Addr) -> bool {
     let [a, b, ..] = ip.segments();
     let documentation = (a == 0x2001 && b == 0x0db8) || (a == 0x3fff && b < 0x1000);
     (0x2000..0x4000).contains(&a) && !documentation && !(a == 0x2001 && b < 0x0200)
 }
 
-/// The IPv4 address that NAT64 (`64:ff9b::/96`) or 6to4 (`2002::/16`) would lead to.
+/// Returns the IPv4 address to which NAT64 (`64:ff9b::/96`) or 6to4 (`2002::/16`) translate an address.
 fn embedded_v4(ip: Ipv6Addr) -> Option<Ipv4Addr> {
     let v4 = |high: u16, low: u16| Ipv4Addr::from(u32::from(high) << 16 | u32::from(low));
     match ip.segments() {

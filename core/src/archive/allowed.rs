@@ -1,4 +1,4 @@
-//! One place that archives are allowed to come from: a host by its name, or a network.
+//! One entry of the list of allowed sources: a host name, or a network.
 
 use alloc::boxed::Box;
 use core::{net::IpAddr, str::FromStr};
@@ -7,12 +7,12 @@ use thiserror::Error;
 
 use crate::{decimal::decimal, http::Url, redact::excerpt};
 
-/// A host, or all addresses that begin alike.
+/// A host name, or a network.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(super) enum AllowedPlace {
-    /// In lower case, without the dot at its end.
+    /// The name in lower case, without a dot at its end.
     Host(Box<str>),
-    /// An address in its canonical form, and how many of its first bits count.
+    /// The address in its canonical form, and the length of the prefix.
     Network(IpAddr, u32),
 }
 
@@ -52,26 +52,26 @@ impl FromStr for AllowedPlace {
                     decimal(len.as_bytes()).and_then(|len| u8::try_from(len).ok()).filter(|len| *len <= bits)
                 }
             };
-            // A mapped IPv4 address as such is the IPv4 address; networks of them nobody means.
+            // A single mapped IPv4 address is that IPv4 address. A network of mapped addresses stays as it is.
             let ip = if len == Some(bits) { ip.to_canonical() } else { ip };
             let bits = if ip.is_ipv4() { 32 } else { 128 };
             return len.map(|len| Self::Network(ip, len.min(bits).into())).ok_or_else(invalid);
         }
-        // What an address would have as its host, and nothing more.
+        // The text has to be the host of a URL, and nothing else.
         let url: Url = ["https://", text, "/"].concat().parse().map_err(|_| invalid())?;
         let is_host = url.host() == text && !text.contains(':');
         is_host.then(|| Self::Host(undotted(text).to_ascii_lowercase().into())).ok_or_else(invalid)
     }
 }
 
-/// A text names no place that an archive could come from.
+/// A text that is neither a host name nor a network.
 #[derive(Clone, Debug, Eq, Error, PartialEq)]
-#[error("{given:?} is neither a host's name, nor an address, nor a network such as 10.20.0.0/16")]
+#[error("{given:?} is neither a host name nor an IP address nor a network such as 10.20.0.0/16")]
 pub struct InvalidPlace {
     given: Box<str>,
 }
 
-/// `host.` and `host` are one name.
+/// Removes the dot at the end of a name: `host.` and `host` are the same name.
 fn undotted(host: &str) -> &str {
     host.strip_suffix('.').unwrap_or(host)
 }

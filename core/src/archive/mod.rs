@@ -1,4 +1,4 @@
-//! Where an archive may be fetched from, and how to tell that it is one. Decisions only, no bytes.
+//! Which URLs archives may be downloaded from, and how to check that a file is an archive.
 
 mod address;
 mod allowed;
@@ -19,15 +19,14 @@ use crate::{
 pub use allowed::InvalidPlace;
 pub use zip_ends::{NotAnArchive, TAIL_LEN, check_ends};
 
-/// Where archives may be fetched from.
+/// Which URLs archives may be downloaded from.
 ///
-/// An archive's address comes from outside, so by default it must be `https` and must not lead into a
-/// private network. The exception is a service that is itself on this machine (a simulator): then
-/// archives may be on this machine too.
+/// The URL of an archive comes from outside, so by default it must be `https` and must not lead into a private network. If
+/// the service itself is on this machine (a simulator), archives may be on this machine, too.
 ///
 /// ```
 /// # use abyssale_core::archive::ArchivePolicy;
-/// // The store is inside: its name, or the network it is in, and nothing else that is private.
+/// // The object store is in a private network.
 /// let policy = ArchivePolicy::default().allow(["store.internal", "10.20.0.0/16"])?;
 /// let base = "https://api.abyssale.com".parse()?;
 /// assert!(policy.check("https://10.20.0.7/a.zip", &base).is_ok());
@@ -37,21 +36,25 @@ pub use zip_ends::{NotAnArchive, TAIL_LEN, check_ends};
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 #[non_exhaustive]
 pub struct ArchivePolicy {
-    /// Also accept plain `http`. Off by default.
+    /// Also accept `http`. Default: false.
     pub allow_http: bool,
-    /// Also accept private, loopback, link-local and other special addresses. Off by default: it switches the check off.
+    /// Also accept private, loopback, link-local and other special addresses. Default: false.
     pub allow_private: bool,
-    /// Accept what was [allowed](Self::allow) by name or network and nothing else, public or not. Off by default.
+    /// Accept only the sources added with [`allow`](Self::allow), even if others are public. Default: false.
     pub only_allowed: bool,
     allowed: Vec<AllowedPlace>,
 }
 
 impl ArchivePolicy {
-    /// Adds to the places that archives may come from although they are private: a host's name, an address, or a
-    /// network such as `10.20.0.0/16`.
+    /// Adds sources that archives may come from even if they are private: host names, IP addresses, or networks such as
+    /// `10.20.0.0/16`.
     ///
-    /// A name stands for itself alone, not for what is below it, and for whatever it resolves to. Plain `http` is
-    /// another matter ([`allow_http`](Self::allow_http)).
+    /// A name does not include its subdomains. It is accepted whatever it resolves to. `http` has to be allowed
+    /// separately ([`allow_http`](Self::allow_http)).
+    ///
+    /// # Errors
+    ///
+    /// Fails if a text is none of the three.
     pub fn allow<P: AsRef<str>>(mut self, places: impl IntoIterator<Item = P>) -> Result<Self, InvalidPlace> {
         for place in places {
             self.allowed.push(place.as_ref().parse()?);
@@ -59,12 +62,15 @@ impl ArchivePolicy {
         Ok(self)
     }
 
-    /// Checks the address that an event names, as far as its spelling tells.
+    /// Checks the URL in an event, without resolving its host. Check the resolved address with
+    /// [`allows_ip`](Self::allows_ip) when connecting.
     ///
-    /// Returns the address that a request is sent to: without blanks around it and without its fragment, and with what
-    /// an address may not hold percent-encoded. Every other byte is as it came, since a signature may cover it.
+    /// Returns the URL for the request: without blanks around it and without its fragment, and with invalid characters
+    /// percent-encoded. Every other byte is unchanged, since a signature may cover it.
     ///
-    /// Whoever connects checks the resolved address with [`allows_ip`](Self::allows_ip).
+    /// # Errors
+    ///
+    /// Fails if the text is not a URL, or if the policy does not allow it.
     pub fn check(&self, archive_url: &str, base: &Url) -> Result<Url, ArchiveUrlError> {
         let refused = |why| ArchiveUrlError { url: shown(archive_url), why };
         let url = Url::from_peer(archive_url).map_err(|error| refused(Why::unusable(archive_url, &error)))?;
@@ -76,7 +82,7 @@ impl ArchivePolicy {
         if self.lists(url.host(), literal) {
             return Ok(url);
         }
-        // Where a name leads is not known yet, so one may still turn out to be in a network of the list.
+        // A name is not resolved yet. Its address may be in an allowed network.
         let may_be_listed = literal.is_none() && self.allowed.iter().any(AllowedPlace::is_network);
         if self.only_allowed && !may_be_listed {
             return Err(refused(Why::NotListed));
@@ -88,7 +94,7 @@ impl ArchivePolicy {
         Ok(url)
     }
 
-    /// Checks where a redirect leads that was met at `from`: like the first address, and never from `https` to `http`.
+    /// Checks the target of a redirect like the first URL. A redirect from `https` to `http` is never allowed.
     pub(crate) fn check_redirect(
         &self,
         from: &Url,
@@ -106,8 +112,8 @@ impl ArchivePolicy {
         self.check(target.as_str(), base)
     }
 
-    /// Whether an archive may be fetched from an address that `host`, which [`check`](Self::check) has accepted,
-    /// resolves to.
+    /// Returns whether an archive may be downloaded from an address that `host` resolves to. [`check`](Self::check) has to
+    /// have accepted the host.
     pub fn allows_ip(&self, host: &str, ip: IpAddr, base: &Url) -> bool {
         if self.lists(host, Some(ip)) {
             return true;
@@ -123,16 +129,16 @@ impl ArchivePolicy {
     }
 }
 
-/// An archive is not fetched, because of where it is said to be, or where a redirect leads.
+/// A URL, of an archive or a redirect, that archives are not downloaded from.
 #[derive(Clone, Debug, Deserialize, Eq, Error, PartialEq, Serialize)]
-#[error("the archive's address {url:?} {why}")]
+#[error("the archive's URL {url:?} {why}")]
 pub struct ArchiveUrlError {
     url: Box<str>,
     why: Why,
 }
 
 impl ArchiveUrlError {
-    /// For a redirect after too many of them.
+    /// Creates the error for too many redirects.
     pub(crate) fn redirects(location: &str) -> Self {
         Self { url: shown(location), why: Why::Redirects }
     }
@@ -141,35 +147,35 @@ impl ArchiveUrlError {
 #[derive(Clone, Debug, Deserialize, Eq, Error, PartialEq, Serialize)]
 #[serde(rename_all = "snake_case")]
 enum Why {
-    #[error("is not an absolute http or https address, so there is nothing to download from")]
+    #[error("is not an absolute http or https URL, so there is nothing to download from")]
     NotAbsolute,
-    #[error("cannot be used: {0}")]
+    #[error("is not usable: {0}")]
     Unusable(Box<str>),
-    #[error("is plain http; set `allow_http` if that is meant to be")]
+    #[error("uses http; set `allow_http` to accept it")]
     Insecure,
-    #[error("leads into a private network; `allow` its host, or set `allow_private`, if that is meant to be")]
+    #[error("leads into a private network; `allow` its host, or set `allow_private`, to accept it")]
     Private,
-    #[error("is not among the places that archives are allowed to come from")]
+    #[error("is not among the allowed sources of archives")]
     NotListed,
-    #[error("is plain http, where https redirects to")]
+    #[error("uses http, and was redirected from https")]
     Downgrade,
-    #[error("is behind more redirects than the 5 that are followed")]
+    #[error("is behind more than 5 redirects")]
     Redirects,
 }
 
 impl Why {
-    /// Why an address is not one: the documented sample, a relative one, has a reason of its own.
+    /// Returns the reason for a text that is not a URL. A relative one, such as the documented sample, has its own.
     fn unusable(text: &str, error: &InvalidUrl) -> Self {
         if text.contains("://") { Self::Unusable(error.reason().into()) } else { Self::NotAbsolute }
     }
 }
 
-/// Whether a status is that of a server which may answer otherwise in a while.
+/// Returns whether a status is temporary, so that a retry may succeed.
 pub(crate) fn may_pass(status: u16) -> bool {
     matches!(status, 408 | 425 | 429 | 500..=599)
 }
 
-/// Whether a status says that an archive is not there any more, or may not be read: its address has expired.
+/// Returns whether a status means that the archive does not exist any more, or that its URL has expired.
 pub(crate) fn is_gone(status: u16) -> bool {
     matches!(status, 403 | 404 | 410)
 }
@@ -326,7 +332,7 @@ mod tests {
         let error = STRICT.check("http://h/a.zip?sig=hunter2", &LIVE.parse().unwrap()).unwrap_err();
         assert_eq!(
             error.to_string(),
-            r#"the archive's address "http://h/a.zip" is plain http; set `allow_http` if that is meant to be"#
+            r#"the archive's URL "http://h/a.zip" uses http; set `allow_http` to accept it"#
         );
     }
 }

@@ -1,4 +1,4 @@
-//! How to tell that a file is a whole archive: by its two ends.
+//! Checks that a file is a complete ZIP archive, by its beginning and its end.
 
 use alloc::boxed::Box;
 
@@ -7,10 +7,14 @@ use thiserror::Error;
 
 use crate::redact::excerpt;
 
-/// Checks that what was downloaded is a ZIP archive, by its two ends.
+/// Checks that a file is a complete ZIP archive, by its beginning and its end.
 ///
-/// `head` is its first bytes (4 are enough), `tail` its last (up to [`TAIL_LEN`]), `len` how many there are in all. An
-/// error page that came with status 200 is found out here, and so is an archive that was cut off or lacks a piece.
+/// `head` has the first bytes of the file (4 are enough), `tail` the last [`TAIL_LEN`] bytes or all of them, and `len` is
+/// the file's size. This detects an error page with status 200, and an archive that was cut off or lacks a piece.
+///
+/// # Errors
+///
+/// Fails if the file is not a complete archive.
 pub fn check_ends(head: &[u8], tail: &[u8], len: u64) -> Result<(), NotAnArchive> {
     check_magic(head)?;
     let last = tail.len().checked_sub(END_LEN).ok_or(NotAnArchive::NoEnd)?;
@@ -18,8 +22,7 @@ pub fn check_ends(head: &[u8], tail: &[u8], len: u64) -> Result<(), NotAnArchive
     let record = record.ok_or(NotAnArchive::NoEnd)?;
     let before = len.saturating_sub(record.len() as u64);
     let (size, offset) = (field(record, 12), field(record, 16));
-    // An archive in the 64-bit form has these numbers elsewhere. What lies before an archive may shift them forward,
-    // never back.
+    // A ZIP64 archive has these numbers elsewhere. Bytes before the archive make them too small, never too large.
     let is_elsewhere = size == u32::MAX || offset == u32::MAX;
     if is_elsewhere || u64::from(size) + u64::from(offset) <= before {
         Ok(())
@@ -28,7 +31,7 @@ pub fn check_ends(head: &[u8], tail: &[u8], len: u64) -> Result<(), NotAnArchive
     }
 }
 
-/// Whether an archive begins like this: with a local file header, or with the end record of one without entries.
+/// Checks the first bytes: a local file header, or the end record of an empty archive.
 fn check_magic(head: &[u8]) -> Result<(), NotAnArchive> {
     if head.starts_with(b"PK\x03\x04") || head.starts_with(END_RECORD) {
         return Ok(());
@@ -36,7 +39,7 @@ fn check_magic(head: &[u8]) -> Result<(), NotAnArchive> {
     Err(NotAnArchive::NoMagic { begins_with: excerpt(head, 200).into() })
 }
 
-/// The end record has 22 bytes and a comment, whose length is its last field.
+/// Finds the end record: 22 bytes, the last two of which are the length of the comment behind it.
 fn is_end(record: &[u8]) -> bool {
     let comment = record.get(20..END_LEN).and_then(|len| <[u8; 2]>::try_from(len).ok());
     let len = comment.map(|len| END_LEN + usize::from(u16::from_le_bytes(len)));
@@ -48,37 +51,37 @@ fn field(record: &[u8], at: usize) -> u32 {
     bytes.map(u32::from_le_bytes).unwrap_or_default()
 }
 
-/// What was downloaded is not a whole ZIP archive.
+/// Why a file is not a complete ZIP archive.
 #[derive(Clone, Debug, Deserialize, Eq, Error, PartialEq, Serialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum NotAnArchive {
-    /// It begins with something else, perhaps an error page.
-    #[error("what was downloaded is no ZIP archive; it begins with {begins_with:?}")]
+    /// The file begins with something else, such as an error page.
+    #[error("the downloaded file is no ZIP archive; it begins with {begins_with:?}")]
     NoMagic {
-        /// At most 200 printable characters.
+        /// The beginning, at most 200 printable characters.
         begins_with: Box<str>,
     },
-    /// Its end record is missing: it was cut off.
+    /// The end record is missing: the file was cut off.
     #[error("the archive has no end record, so it was cut off")]
     NoEnd,
-    /// Its end record says that there is more before it than there is.
+    /// The file is shorter than the end record says.
     #[error("the archive is shorter than its end record says, so bytes of it are missing")]
     Incomplete,
-    /// It came compressed, although it was asked for as it is, so its length means nothing.
-    #[error("the archive came encoded as {coding:?}, although it was asked for as it is")]
+    /// The server sent the file with a content encoding, although none was accepted, so its length means nothing.
+    #[error("the server sent the archive with the content encoding {coding:?}, although none was accepted")]
     Encoded {
         /// The content coding, at most 40 printable characters.
         coding: Box<str>,
     },
 }
 
-/// The end record and the longest comment there may be: 65,557 bytes.
+/// The length of the end record with the longest comment: 65,557 bytes.
 pub const TAIL_LEN: usize = END_LEN + 65_535;
 
 const END_RECORD: &[u8] = b"PK\x05\x06";
 
-/// Its length without the comment.
+/// The length of the end record without a comment.
 const END_LEN: usize = 22;
 
 #[cfg(test)]

@@ -547,7 +547,7 @@ fn the_archives_address_is_checked_before_anything_is_fetched() {
     let mut bench = Bench::accepted();
     assert_eq!(bench.deliver(&event_at(EXPORT, "url.zip"), Some(&token())), Disposition::Accepted);
     let Some(Err(failure)) = bench.result() else { panic!() };
-    assert!(failure.to_string().contains(r#"address "url.zip" is not an absolute"#), "{failure}");
+    assert!(failure.to_string().contains(r#"URL "url.zip" is not an absolute"#), "{failure}");
 }
 
 #[test]

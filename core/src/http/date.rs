@@ -1,17 +1,16 @@
-//! The three date forms of RFC 9110, §5.6.7: `Retry-After` may hold any of them.
+//! The three date formats of HTTP (RFC 9110, 5.6.7), each of which `Retry-After` may contain.
 //!
-//! `httpdate` forces std and jiff reads one form of the three, so this is our own; `httpdate` is
-//! the oracle of its tests.
+//! The crate `httpdate` requires std, and jiff parses only one of the formats. The tests compare this with `httpdate`.
 
 use core::time::Duration;
 
 use crate::{Timestamp, decimal::decimal};
 
-/// Reads an HTTP date: IMF-fixdate, RFC 850 or asctime, always in GMT.
+/// Parses an HTTP date: IMF-fixdate, RFC 850 or asctime, always in GMT.
 ///
-/// `None` if it is none of them, is before 1970 or after 9999. The weekday is not compared with the
-/// date. A two-digit year (RFC 850) more than 50 years after `now` is one of the century before, as
-/// the RFC wants it.
+/// `None` if it is none of them, or if it is before 1970 or after 9999. The weekday is not compared with the date. A
+/// two-digit year (RFC 850) that would be more than 50 years after `now` belongs to the previous century, as the RFC
+/// requires.
 pub(crate) fn parse_http_date(value: &[u8], now: Timestamp) -> Option<Timestamp> {
     let text = str::from_utf8(value).ok()?;
     let (year, month, day, time) =
@@ -66,7 +65,7 @@ fn asctime(text: &str) -> Option<DateFields<'_>> {
     SHORT_DAYS.contains(&weekday).then_some((digits(year, 4)?, month(month_name)?, day, time))
 }
 
-/// Seconds since midnight of `08:49:37`; a leap second counts as the second before it.
+/// Returns the seconds since midnight of `08:49:37`. A leap second counts as the second before it.
 fn time_of_day(text: &str) -> Option<u64> {
     let mut parts = text.split(':');
     let mut next = || digits(parts.next()?, 2);
@@ -75,7 +74,7 @@ fn time_of_day(text: &str) -> Option<u64> {
     valid.then(|| hour * 3600 + minute * 60 + second.min(59))
 }
 
-/// Days from 1970-01-01 to a date of the Gregorian calendar; `None` if there is no such date.
+/// Returns the days from 1970-01-01 to a date of the Gregorian calendar; `None` if the date does not exist.
 fn days_since_epoch(year: u64, month: u64, day: u64) -> Option<u64> {
     let leap = year.is_multiple_of(4) && (!year.is_multiple_of(100) || year.is_multiple_of(400));
     let length = match month {
@@ -94,7 +93,7 @@ fn days_since_epoch(year: u64, month: u64, day: u64) -> Option<u64> {
     Some(days - DAYS_BEFORE_EPOCH)
 }
 
-/// The calendar year of a moment, exact to a day around New Year, which the century rule survives.
+/// Returns the calendar year, wrong by at most a day around New Year, which does not matter for the century.
 fn year_of(now: Timestamp) -> u64 {
     let days = now.as_secs() / DAY;
     (1970 + days * 400 / DAYS_IN_400_YEARS).min(9999)
@@ -110,7 +109,7 @@ fn digits(text: &str, count: usize) -> Option<u64> {
 
 const DAY: u64 = Duration::from_secs(24 * 60 * 60).as_secs();
 const DAYS_IN_400_YEARS: u64 = 146_097;
-/// Days from 0000-03-01 to 1970-01-01.
+/// The days from 0000-03-01 to 1970-01-01.
 const DAYS_BEFORE_EPOCH: u64 = 719_468;
 const MONTHS: [&str; 12] =
     ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];

@@ -1,4 +1,4 @@
-//! Looking up header fields, whatever collection they live in.
+//! A look-up of header fields, independent of the collection that holds them.
 
 use alloc::vec::Vec;
 
@@ -6,8 +6,8 @@ use thiserror::Error;
 
 /// The header fields of a message, looked up by name.
 ///
-/// Names are compared without regard to case. Implemented for slices, arrays and vectors of
-/// pairs, for `()` (no headers at all) and, with the feature `http`, for `http::HeaderMap`.
+/// Names are compared without regard to case. It is implemented for slices, arrays and vectors of pairs, for `()` (no
+/// header fields) and, with the feature `http`, for `http::HeaderMap`.
 ///
 /// ```
 /// # use abyssale_core::http::Headers;
@@ -16,10 +16,10 @@ use thiserror::Error;
 /// assert_eq!(headers.nth("retry-after", 1), None);
 /// ```
 pub trait Headers {
-    /// The value of the field `name` at place `n`, counted from 0 among the fields of that name.
+    /// Returns the value of the `n`th field of this name, counted from 0.
     fn nth(&self, name: &str, n: usize) -> Option<&[u8]>;
 
-    /// The first value of the field `name`.
+    /// Returns the first value of the field `name`.
     fn first(&self, name: &str) -> Option<&[u8]> {
         self.nth(name, 0)
     }
@@ -62,7 +62,7 @@ impl<N: AsRef<str>, V: AsRef<[u8]>> Headers for [(N, V)] {
     }
 }
 
-/// Most names differ in their length, which is told without a call.
+/// Compares the lengths first, in which most names differ.
 #[inline]
 pub(crate) fn is_named(field: &[u8], name: &str) -> bool {
     field.len() == name.len() && field.eq_ignore_ascii_case(name.as_bytes())

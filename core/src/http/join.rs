@@ -1,16 +1,16 @@
-//! Where a `Location` leads (RFC 3986 §5).
+//! Resolves the reference in a `Location` header (RFC 3986, 5).
 
 use alloc::{borrow::ToOwned as _, string::String, vec::Vec};
 
 use super::{Scheme, Url, encode::encoded};
 
 impl Url {
-    /// Resolves a reference that was found at this address.
+    /// Resolves a reference that was found at this URL.
     ///
-    /// What an address may not hold is percent-encoded, blanks around the reference and a fragment are dropped, and the
-    /// dot segments of a path are resolved, which never leads out of the host. An absolute address keeps its path.
+    /// Invalid characters are percent-encoded, blanks around the reference and a fragment are removed, and the dot segments
+    /// of a path are resolved, which never leads to another host. An absolute URL keeps its path.
     ///
-    /// Returns `None` for an empty reference, and for what is not an `http` or `https` address.
+    /// Returns `None` for an empty reference, and if the result is not an `http` or `https` URL.
     #[must_use]
     pub fn join(&self, reference: &str) -> Option<Self> {
         let reference = &*encoded(reference.as_bytes());
@@ -36,12 +36,12 @@ impl Url {
     }
 }
 
-/// Whether a colon comes before any slash or question mark: then it is a scheme or a mistake, and no path.
+/// Returns whether a colon precedes any slash or question mark: then the reference has a scheme and is not a path.
 fn has_scheme(reference: &str) -> bool {
     reference.find([':', '/', '?']).is_some_and(|at| reference.get(at..).is_some_and(|r| r.starts_with(':')))
 }
 
-/// Resolves the segments `.` and `..` of a path that begins with a slash, and keeps a query as it is (RFC 3986 §5.2.4).
+/// Resolves the segments `.` and `..` of a path that begins with a slash, and keeps a query as it is (RFC 3986, 5.2.4).
 fn without_dots(reference: &str) -> String {
     let (path, query) = reference.split_at(reference.find('?').unwrap_or(reference.len()));
     let mut kept = Vec::new();

@@ -1,7 +1,7 @@
-//! The little of HTTP that the protocol needs, as plain types of our own.
+//! The HTTP types that the protocol needs: a complete [`Request`], a [`Response`], the [`Headers`] of an answer or a
+//! delivery, and a checked [`Url`].
 //!
-//! The `http` crate forces std, so core has a complete, inert [`Request`], a [`Response`] that was
-//! read, a look-up trait for the [`Headers`] of an answer or a delivery, and a checked [`Url`]. The feature `http` converts.
+//! The `http` crate requires std, so these are types of this crate. The feature `http` converts them.
 
 mod date;
 mod encode;

@@ -1,4 +1,4 @@
-//! A complete, inert request: everything that is to be sent, and nothing that sends it.
+//! A complete request, which an adapter sends as it is.
 
 use alloc::{borrow::Cow, vec::Vec};
 use core::fmt;
@@ -8,14 +8,14 @@ use crate::{ApiKey, http::Url};
 /// The method of a [`Request`].
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 pub enum Method {
-    /// Reads, and may be repeated.
+    /// A read, which may be repeated.
     Get,
-    /// Creates something, and is never repeated while the fate of the last one is unknown.
+    /// A creation, which is not repeated while the outcome of the last attempt is unknown.
     Post,
 }
 
 impl Method {
-    /// The method's name on the wire.
+    /// Returns the method's name.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Get => "GET",
@@ -23,7 +23,7 @@ impl Method {
         }
     }
 
-    /// Whether sending it twice has the effect of sending it once.
+    /// Returns whether sending the request twice has the same effect as sending it once.
     pub(crate) const fn is_idempotent(self) -> bool {
         matches!(self, Self::Get)
     }
@@ -35,11 +35,11 @@ impl fmt::Display for Method {
     }
 }
 
-/// A request that is ready to be sent as it is.
+/// A complete request.
 ///
-/// Whoever sends it follows no redirect while [`carries_key`](Self::carries_key) is true, adds no
-/// header but the connection's own (`host`, `content-length`, `connection`), and sends a
-/// [`Method::Post`] on a fresh connection, since a pooled one may die under it.
+/// An adapter sends it as it is. It adds no headers but those of the connection (`host`, `content-length`, `connection`),
+/// follows no redirect if [`carries_key`](Self::carries_key) is true, and sends a [`Method::Post`] on a new connection,
+/// since the peer may close a pooled one at any time.
 ///
 /// `Debug` shows neither the key nor the body.
 #[derive(Clone)]
@@ -52,7 +52,7 @@ pub struct Request {
 }
 
 impl Request {
-    /// A request with no headers and no body.
+    /// Creates a request without headers and body.
     pub(crate) fn new(method: Method, url: Url) -> Self {
         Self { method, url, headers: Vec::new(), key: None, body: Vec::new() }
     }
@@ -75,33 +75,33 @@ impl Request {
         self.header("content-type", "application/json")
     }
 
-    /// The method.
+    /// Returns the method.
     pub fn method(&self) -> Method {
         self.method
     }
 
-    /// Where it goes.
+    /// Returns the URL.
     pub fn url(&self) -> &Url {
         &self.url
     }
 
-    /// The header fields in order, names in lower case, values visible ASCII; the key is among them.
+    /// Returns the header fields, with the key: names in lower case, values in visible ASCII.
     pub fn headers(&self) -> impl Iterator<Item = (&'static str, &str)> {
         let plain = self.headers.iter().map(|(name, value)| (*name, value.as_ref()));
         plain.chain(self.key.iter().map(|key| ("x-api-key", key.expose())))
     }
 
-    /// The body; empty when there is none.
+    /// Returns the body, which may be empty.
     pub fn body(&self) -> &[u8] {
         &self.body
     }
 
-    /// The body, taken out.
+    /// Returns the body, and drops the rest.
     pub fn into_body(self) -> Vec<u8> {
         self.body
     }
 
-    /// Whether the API key is among the headers.
+    /// Returns whether the API key is among the headers.
     pub fn carries_key(&self) -> bool {
         self.key.is_some()
     }
@@ -123,7 +123,7 @@ impl fmt::Debug for Request {
 impl TryFrom<Request> for ::http::Request<Vec<u8>> {
     type Error = ::http::Error;
 
-    /// The same request in the types of the `http` crate, the key marked as sensitive.
+    /// Converts to the types of the `http` crate. The key is marked as sensitive.
     fn try_from(request: Request) -> Result<Self, Self::Error> {
         let mut builder =
             ::http::Request::builder().method(request.method.as_str()).uri(request.url.as_str());

@@ -1,8 +1,7 @@
-//! An absolute `http` or `https` address, checked once and split where it is needed.
+//! An absolute `http` or `https` URL.
 //!
-//! Not a general URL library: no relative references, no normalisation, no percent-decoding, no
-//! Unicode. What is accepted is a subset on which every URL library agrees, so that the address we
-//! check is the address that is connected to.
+//! This is not a general URL library: it does not normalise, decode or accept Unicode. It accepts a subset on which all
+//! URL libraries agree, so that an HTTP client connects to the host that was checked.
 
 use alloc::{boxed::Box, string::String};
 use core::{fmt, net::Ipv4Addr, net::Ipv6Addr, ops::Range, str::FromStr};
@@ -12,9 +11,9 @@ use thiserror::Error;
 
 use crate::{decimal::decimal, redact::excerpt};
 
-/// An absolute `http` or `https` address without a fragment and without credentials.
+/// An absolute `http` or `https` URL without fragment and credentials.
 ///
-/// `Debug` leaves the query out, since that of an archive's address may hold a signature.
+/// `Debug` omits the query, which may contain a signature.
 ///
 /// ```
 /// # use abyssale_core::http::Url;
@@ -32,52 +31,50 @@ pub struct Url {
     path: (u16, u16),
 }
 
-/// How an address is reached.
+/// The scheme of a [`Url`].
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub enum Scheme {
-    /// Plain text.
+    /// `http`: unencrypted.
     Http,
-    /// TLS.
+    /// `https`: over TLS.
     Https,
 }
 
 impl Url {
-    /// The longest address that is accepted, in bytes.
+    /// The longest URL that is accepted, in bytes.
     pub const MAX_LEN: usize = 8192;
 
-    /// The address as it was given.
+    /// Returns the URL as it was given.
     pub fn as_str(&self) -> &str {
         &self.text
     }
 
-    /// Whether it is reached in plain text or over TLS.
+    /// Returns the scheme.
     pub fn scheme(&self) -> Scheme {
         self.scheme
     }
 
-    /// The host: a name, an IPv4 address, or an IPv6 address without its brackets.
+    /// Returns the host: a name, an IPv4 address, or an IPv6 address without brackets.
     pub fn host(&self) -> &str {
         self.slice(self.host)
     }
 
-    /// The port, with the scheme's own (80, 443) where none is given.
+    /// Returns the port, or the scheme's default (80 or 443).
     pub fn port(&self) -> u16 {
         self.port
     }
 
-    /// The path, as it is spelled; empty where the address ends at the host.
+    /// Returns the path as it is spelled. Empty if the URL ends with the host.
     pub fn path(&self) -> &str {
         self.slice(self.path)
     }
 
-    /// What stands behind the `?`, if there is one.
+    /// Returns the query without the `?`, if there is one.
     pub fn query(&self) -> Option<&str> {
         self.text.get(usize::from(self.path.1)..)?.strip_prefix('?')
     }
 
-    /// Whether the host is this machine by its spelling: `localhost`, 127.0.0.0/8 or `::1`.
-    ///
-    /// A name that resolves to a loopback address is not recognised; that takes a resolver.
+    /// Returns whether the host is `localhost`, in 127.0.0.0/8, or `::1`. Other names are not resolved.
     pub fn is_loopback(&self) -> bool {
         let host = self.host();
         host.eq_ignore_ascii_case("localhost")
@@ -85,9 +82,7 @@ impl Url {
             || host.parse::<Ipv6Addr>().is_ok_and(|ip| ip.is_loopback())
     }
 
-    /// The same address with `segment` added to its path, before a query.
-    ///
-    /// `None` if `segment` is not made of letters, digits, `-`, `_`, `.` and `~`.
+    /// Appends a segment to the path. `None` if it has other characters than letters, digits, `-`, `_`, `.` and `~`.
     #[must_use]
     pub(crate) fn with_path_segment(&self, segment: &str) -> Option<Self> {
         let (head, tail) = self.text.split_at_checked(usize::from(self.path.1))?;
@@ -96,9 +91,7 @@ impl Url {
         unreserved(segment).then(|| text.parse().ok())?
     }
 
-    /// The same address with `name=value` added to its query.
-    ///
-    /// `None` if either is not made of letters, digits, `-`, `_`, `.` and `~`.
+    /// Appends `name=value` to the query. `None` if either has other characters than letters, digits, `-`, `_`, `.` and `~`.
     #[must_use]
     pub(crate) fn with_query_parameter(&self, name: &str, value: &str) -> Option<Self> {
         let separator = match self.query() {
@@ -110,11 +103,11 @@ impl Url {
         (unreserved(name) && unreserved(value)).then(|| text.parse().ok())?
     }
 
-    /// This address, which has no query, with `tail` (a path, and perhaps a query) at its end.
+    /// Appends a path, and perhaps a query, to a URL without a query.
     pub(crate) fn joined(&self, tail: &'static str) -> Self {
         let text = [self.as_str(), tail].concat();
         let path_end = text.find('?').unwrap_or(text.len());
-        // Far below u16::MAX: an address has at most 8,192 bytes, and our own tails are short.
+        // Far below `u16::MAX`: a URL has at most 8,192 bytes, and the tails are short.
         let path_end = u16::try_from(path_end).unwrap_or(u16::MAX);
         Self { text: text.into(), path: (self.path.0, path_end), ..*self }
     }
@@ -147,7 +140,7 @@ impl FromStr for Url {
         let (host, port) = split_authority(text, authority.clone()).map_err(invalid)?;
         let path_end = text.find('?').unwrap_or(text.len());
         let default_port = if scheme == Scheme::Https { 443 } else { 80 };
-        // Lengths are below `MAX_LEN`, so the conversions hold.
+        // All offsets are at most `MAX_LEN`, so the conversions do not fail.
         let span = |range: Range<usize>| {
             u16::try_from(range.start)
                 .ok()
@@ -190,15 +183,15 @@ impl<'de> Deserialize<'de> for Url {
 }
 
 impl InvalidUrl {
-    /// What is wrong with it.
+    /// Returns what is wrong with the text.
     pub(crate) fn reason(&self) -> &'static str {
         self.reason
     }
 }
 
-/// A text is not an address that can be called.
+/// A text that is not a URL.
 #[derive(Clone, Debug, Eq, Error, PartialEq)]
-#[error("{given:?} is not a usable address: {reason}")]
+#[error("{given:?} is not a usable URL: {reason}")]
 pub struct InvalidUrl {
     given: Box<str>,
     reason: &'static str,
@@ -219,7 +212,7 @@ fn split_authority(text: &str, at: Range<usize>) -> Result<(Range<usize>, Option
     }
     let (host, port) = if let Some(rest) = authority.strip_prefix('[') {
         let (v6, port) = rest.split_once(']').ok_or("its IPv6 address has no closing bracket")?;
-        v6.parse::<Ipv6Addr>().map_err(|_| "what stands in brackets is no IPv6 address")?;
+        v6.parse::<Ipv6Addr>().map_err(|_| "its host in brackets is not an IPv6 address")?;
         let start = at.start + 1;
         (start..start + v6.len(), port)
     } else {
@@ -239,7 +232,7 @@ fn split_authority(text: &str, at: Range<usize>) -> Result<(Range<usize>, Option
     Ok((host, port))
 }
 
-/// A host name, or an IPv4 address in the one form that nobody reads differently.
+/// Checks a host name, or an IPv4 address in the form that all libraries read in the same way.
 fn check_name(name: &str) -> Result<(), &'static str> {
     if name.is_empty() {
         return Err("it has no host");
@@ -251,7 +244,7 @@ fn check_name(name: &str) -> Result<(), &'static str> {
     {
         return Err("its host is not a name in ASCII (an international name needs its xn-- form)");
     }
-    // `http://2130706433/`, `http://0x7f.1/` and `http://127.1/` are 127.0.0.1 to some readers.
+    // Some libraries read `http://2130706433/`, `http://0x7f.1/` and `http://127.1/` as 127.0.0.1.
     let last = name.strip_suffix('.').unwrap_or(name).rsplit('.').next().unwrap_or_default();
     let numeric =
         last.bytes().all(|b| b.is_ascii_digit()) || last.starts_with("0x") || last.starts_with("0X");
@@ -261,7 +254,7 @@ fn check_name(name: &str) -> Result<(), &'static str> {
     Ok(())
 }
 
-/// What RFC 3986 allows in a path or a query, and the brackets of an IPv6 host.
+/// Returns whether RFC 3986 allows a byte in a path or a query, or as a bracket of an IPv6 host.
 pub(super) fn allowed(c: char) -> bool {
     c.is_ascii_alphanumeric() || "-._~:/?[]@!$&'()*+,;=%".contains(c)
 }
@@ -270,7 +263,7 @@ fn unreserved(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"-._~".contains(&b))
 }
 
-/// The address without its query and without credentials, shortened.
+/// Returns a text without query and credentials, shortened.
 fn shown(text: &str) -> Box<str> {
     let head = text.split(['?', '#']).next().unwrap_or_default();
     let host = head.find("://").map_or(0, |i| i + 3);
