@@ -1,16 +1,16 @@
-//! The protocol of Abyssale exports, without I/O: bytes and time in, requests and facts out. It names no socket, file,
-//! thread, clock, environment variable or random source.
+//! The protocol of Abyssale exports without I/O. It uses no socket, file, thread, clock, environment variable or random
+//! source: the caller passes in bytes and the time.
 //!
 //! | to | use |
 //! |---|---|
 //! | carry out one export on any runtime | [`Export`], as below |
-//! | carry out many behind one callback address | [`Exports`] |
-//! | ask for an export, and no more | [`Endpoint::create_export`], [`ExportAccepted::parse`] |
-//! | check and read a delivery | [`webhook::CallbackEndpoint`], or [`webhook::Verifier`] alone |
-//! | decide about a download, resuming and all | [`download::Transfer`] |
-//! | understand a refusal | [`ApiError`], [`validation`] |
+//! | carry out many exports behind one callback URL | [`Exports`] |
+//! | only request an export | [`Endpoint::create_export`], [`ExportAccepted::parse`] |
+//! | verify and parse a delivery | [`webhook::CallbackEndpoint`], or [`webhook::Verifier`] alone |
+//! | download an archive, and resume it | [`download::Transfer`] |
+//! | parse a refusal | [`ApiError`], [`validation`] |
 //!
-//! The guide that follows is the README of this crate.
+//! The guide below is the README of this crate. `PROTOCOL.md` beside it has the facts about the service, with their sources.
 #![doc = include_str!("../README.md")]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 #![no_std]

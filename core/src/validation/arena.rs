@@ -1,9 +1,8 @@
-//! Where problems are kept: three flat lists and one text, however deep or wide the body was.
+//! The storage of problems: three lists and one text.
 //!
-//! A path is a chain of elements, each of which knows the one before it, so that problems share
-//! what their paths have in common. That is what keeps a body of hostile nesting linear: with a
-//! path per problem, ten kilobytes of nesting would unfold into megabytes. Nothing here points at
-//! anything by address, so dropping it recurses into nothing either.
+//! A path is a chain of elements, each with the index of the one before it, so that problems share the common beginning of
+//! their paths. This keeps parsing linear: with a separate path for each problem, ten kilobytes of hostile nesting would
+//! need megabytes. Elements refer to each other by index, so dropping the arena does not recurse.
 
 use alloc::{string::String, vec::Vec};
 use core::ops::Range;
@@ -14,13 +13,13 @@ use super::{
     text::{Text, beginning},
 };
 
-/// What was read: see [`Builder`] for how it comes to be.
+/// The problems of a body. A [`Builder`] fills it.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Arena {
     text: String,
     elements: ChunkedList<Element>,
     entries: ChunkedList<ProblemEntry>,
-    /// By problem, and only those that have one.
+    /// Sorted by the index of the problem. Few problems have one.
     details: ChunkedList<(u32, Detail)>,
 }
 
@@ -31,7 +30,7 @@ pub(super) struct ProblemEntry {
     message: TextRange,
 }
 
-/// What only the flat dialect says of a problem, or what was added to it afterwards.
+/// What only the current format says about a problem, or what was added later.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Detail {
     pub(super) code: Option<TextRange>,
@@ -39,28 +38,27 @@ pub(super) struct Detail {
     pub(super) received: Option<TextRange>,
 }
 
-/// One step of a path, in the form in which it is kept.
+/// One element of a path.
 #[derive(Clone, Copy, Debug)]
 struct Element {
     before: Id,
     text: TextRange,
 }
 
-/// A piece of the arena's text. Elements and indices share it: the top bit of the length tells them
-/// apart, which keeps an element at twelve bytes.
+/// A piece of the arena's text. The top bit of the length marks an index, which keeps an element at twelve bytes.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct TextRange {
     start: u32,
     len: u32,
 }
 
-/// The place of an element; [`NOWHERE`] is the root, which has none.
+/// The index of an element. [`NOWHERE`] is the root, which has none.
 type Id = u32;
 
 const NOWHERE: Id = Id::MAX;
 const IS_INDEX: u32 = 1 << 31;
 
-/// The longest text that spans can describe, which leaves a bit for [`IS_INDEX`].
+/// The longest text that a [`TextRange`] can describe, without the bit for [`IS_INDEX`].
 pub(super) const MAX_TEXT: usize = (IS_INDEX - 1) as usize;
 
 impl Arena {
@@ -86,13 +84,13 @@ impl Arena {
         self.text.get(start..start + (span.len & !IS_INDEX) as usize).unwrap_or_default()
     }
 
-    /// How much memory this holds.
+    /// Returns the memory that the arena holds, in bytes.
     pub(super) fn memory(&self) -> usize {
         let Self { text, elements, entries, details } = self;
         text.capacity() + elements.memory() + entries.memory() + details.memory()
     }
 
-    /// The elements of a path from its end to its root; `true` beside those that are an index.
+    /// Returns the elements of a path from its end to its root, each with whether it is an index.
     pub(super) fn upwards(&self, entry: ProblemEntry) -> impl Iterator<Item = (&str, bool)> + '_ {
         let mut at = entry.element;
         core::iter::from_fn(move || {
@@ -102,10 +100,10 @@ impl Arena {
         })
     }
 
-    /// Adds what was received to problems that do not say so: `received(index)` for each of them.
+    /// Adds `received(index)` to problems without a received value.
     pub(super) fn add_received(&mut self, mut received: impl FnMut(&Self, usize) -> Option<String>) {
         let mut details = ChunkedList::default();
-        // What a caller adds is the caller's own to bound.
+        // The caller bounds what it adds.
         let mut budget = MemoryBudget::unlimited();
         for index in 0..self.entries.len() {
             let mut detail = self.detail(index);
@@ -123,12 +121,12 @@ impl Arena {
     }
 }
 
-/// Fills a [`Arena`], within a budget of memory and the caller's [`ReadLimits`].
+/// Fills an [`Arena`], within a memory budget and the caller's [`ReadLimits`].
 ///
-/// Every operation that could need memory may answer [`Stop::Full`]; what was stored until then stays.
+/// Each operation that may need memory may return [`Stop::Full`]. What was stored before is kept.
 pub(super) struct Builder<'l> {
     arena: Arena,
-    /// The path at which the reader stands, and how long it is.
+    /// The last element of the current path, and the path's length.
     here: Id,
     path_len: usize,
     limits: &'l ReadLimits,
@@ -136,7 +134,7 @@ pub(super) struct Builder<'l> {
     budget: MemoryBudget,
 }
 
-/// A state of a [`Builder`] to which it can return.
+/// A state of a [`Builder`] that it can return to.
 #[derive(Clone, Copy)]
 pub(super) struct Mark {
     text: u32,
@@ -148,7 +146,7 @@ pub(super) struct Mark {
 }
 
 impl Mark {
-    /// How many problems there were.
+    /// Returns how many problems there were.
     pub(super) fn problems(self) -> u32 {
         self.entries
     }
@@ -166,7 +164,7 @@ impl<'l> Builder<'l> {
         }
     }
 
-    /// The budget, for what a reader itself needs: its own stack has to fit in as well.
+    /// Returns the budget, which also covers the stack of a reader.
     pub(super) fn budget(&mut self) -> &mut MemoryBudget {
         &mut self.budget
     }
@@ -175,7 +173,7 @@ impl<'l> Builder<'l> {
         self.limits
     }
 
-    /// Goes one step down the path, to what `write` appends to the text.
+    /// Appends an element to the current path.
     pub(super) fn enter(&mut self, key: Text<'_>, is_index: bool) -> Result<(), Stop> {
         let text = self.append(key)?;
         let id = narrow(self.arena.elements.len());
@@ -187,19 +185,19 @@ impl<'l> Builder<'l> {
         Ok(())
     }
 
-    /// Goes one step up the path again.
+    /// Removes the last element of the current path.
     pub(super) fn leave(&mut self) {
         self.here = self.arena.elements.get(self.here as usize).map_or(NOWHERE, |element| element.before);
         self.path_len = self.path_len.saturating_sub(1);
     }
 
-    /// Goes up to the root.
+    /// Removes all elements of the current path.
     pub(super) fn leave_all(&mut self) {
         self.here = NOWHERE;
         self.path_len = 0;
     }
 
-    /// A problem at the present path.
+    /// Stores a problem at the current path.
     pub(super) fn problem(&mut self, message: Text<'_>) -> Result<(), Stop> {
         if self.arena.entries.len() >= self.limits.problems {
             return Err(Stop::Full);
@@ -209,13 +207,13 @@ impl<'l> Builder<'l> {
         self.arena.entries.push(ProblemEntry { element: self.here, message }, &mut self.budget)
     }
 
-    /// What else is known of the problem that was stored last.
+    /// Stores the details of the last problem.
     pub(super) fn detail(&mut self, detail: Detail) -> Result<(), Stop> {
         let last = narrow(self.len().saturating_sub(1));
         self.arena.details.push((last, detail), &mut self.budget)
     }
 
-    /// Appends to the text.
+    /// Appends to the arena's text.
     pub(super) fn append(&mut self, text: Text<'_>) -> Result<TextRange, Stop> {
         self.budget.room_for_text(&mut self.arena.text, text.max_len(), MAX_TEXT)?;
         let start = self.arena.text.len();
@@ -223,7 +221,7 @@ impl<'l> Builder<'l> {
         Ok(TextRange { start: narrow(start), len: narrow(self.arena.text.len() - start) })
     }
 
-    /// Appends a text, or as much of it as fits into `max` bytes beside an ellipsis.
+    /// Appends a text, or as much of it as fits into `max` bytes with an ellipsis.
     pub(super) fn append_beginning(&mut self, text: &str, max: usize) -> Result<TextRange, Stop> {
         if text.len() <= max {
             return self.append(Text::Plain(text));
@@ -233,7 +231,7 @@ impl<'l> Builder<'l> {
         Ok(TextRange { len: kept.len + ellipsis.len, ..kept })
     }
 
-    /// How many problems there are.
+    /// Returns how many problems there are.
     pub(super) fn len(&self) -> usize {
         self.arena.len()
     }
@@ -249,7 +247,7 @@ impl<'l> Builder<'l> {
         }
     }
 
-    /// Forgets what was stored since.
+    /// Removes everything that was stored since.
     pub(super) fn back_to(&mut self, mark: Mark) {
         self.arena.text.truncate(mark.text as usize);
         self.arena.elements.truncate(mark.elements as usize);
@@ -259,8 +257,7 @@ impl<'l> Builder<'l> {
         self.path_elements_left = mark.path_elements_left;
     }
 
-    /// Puts problems in another order: `ranges` of them, which together are all from the first of
-    /// those problems on.
+    /// Reorders problems. `ranges` together cover all problems from the first of them on.
     pub(super) fn reorder(&mut self, ranges: impl Iterator<Item = Range<usize>> + Clone) -> Result<(), Stop> {
         let first = ranges.clone().map(|range| range.start).min().unwrap_or_default();
         let count = self.len().saturating_sub(first);
@@ -289,7 +286,7 @@ fn append(text: &mut String, piece: &str) -> TextRange {
     TextRange { start, len: narrow(piece.len()) }
 }
 
-/// Everything counted here is below [`MAX_TEXT`]: bodies above it are cut before they are read.
+/// Converts a count, which is below [`MAX_TEXT`]: longer bodies are cut off before they are read.
 pub(super) fn narrow(count: usize) -> u32 {
     u32::try_from(count).unwrap_or(NOWHERE)
 }

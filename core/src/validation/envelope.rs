@@ -1,8 +1,7 @@
-//! Which dialect a body speaks, and what its readings amount to.
+//! Detects the format of a body, and chooses the better of two readings.
 //!
-//! One pass over the top of the body: `errors` is read where it stands, the text of `message` is
-//! noted. Only if `errors` gave nothing, or not everything, is the repr in that text read as well,
-//! and whichever said more is kept.
+//! One pass reads the members of the body: `errors` is parsed, `message` is noted. Only if `errors` gave nothing, or not
+//! everything, the repr in `message` is parsed as well, and the reading with more problems is kept.
 
 use alloc::{borrow::Cow, string::String};
 
@@ -19,7 +18,7 @@ use super::{
 };
 use crate::response::BYTE_ORDER_MARK;
 
-/// Reads a body, in whatever dialect.
+/// Parses a body in any format.
 pub(super) fn read(body: &[u8], limits: &ReadLimits) -> Reading {
     let text = text_of(body);
     let mut out = Builder::new(limits, MemoryBudget::of(body.len()));
@@ -45,7 +44,7 @@ pub(super) fn read(body: &[u8], limits: &ReadLimits) -> Reading {
     }
 }
 
-/// Reads one part of a body, as it stands.
+/// Parses one part of a body without interpreting it.
 pub(super) fn read_only(source: Source, body: &[u8], limits: &ReadLimits) -> Problems {
     let text = text_of(body);
     let mut out = Builder::new(limits, MemoryBudget::of(body.len()));
@@ -67,18 +66,18 @@ pub(super) fn read_only(source: Source, body: &[u8], limits: &ReadLimits) -> Pro
     }
 }
 
-/// The better of what was read from `errors` and what a repr says.
+/// Returns the better of the problems from `errors` and those of a repr.
 fn better(tree: Problems, top: &Top<'_>, text: &str, limits: &ReadLimits) -> Problems {
     let whole = if top.is_object { None } else { Some(Text::Plain(text)) };
     let mut best = tree;
-    // `errors` itself has been seen to be that text.
+    // `errors` itself may be that text.
     for candidate in [top.message, top.errors_text, whole].into_iter().flatten() {
         let candidate = candidate.decode();
         let budget = MemoryBudget::of(text.len()).less(candidate.len()).less(best.memory());
         let (arena, complete) = python::read(&candidate, Root::Mapping, limits, budget);
         let found = Problems::new(arena, Source::Repr, complete, true);
         let says_more = found.len() > best.len() || (found.len() == best.len() && found.is_complete());
-        // Nothing, for a reason, says more than nothing.
+        // An incomplete reading without problems says more than none at all.
         if (says_more && !found.is_empty()) || (best.is_empty() && !found.is_complete()) {
             best = found;
         }
@@ -89,40 +88,40 @@ fn better(tree: Problems, top: &Top<'_>, text: &str, limits: &ReadLimits) -> Pro
     best
 }
 
-/// What the top of a body holds, still in its own words.
+/// The members of a body, not decoded yet.
 #[derive(Default)]
 struct Top<'a> {
     id: Option<Text<'a>>,
     message: Option<Text<'a>>,
-    /// What the service's framework calls the prose when it answers by itself.
+    /// The prose, as the service's framework names it in its own answers.
     title: Option<Text<'a>>,
     /// What stands beside the title.
     description: Option<Text<'a>>,
     version: Option<Text<'a>>,
-    /// `errors`, where it is a text.
+    /// `errors`, if it is a string.
     errors_text: Option<Text<'a>>,
-    /// What kind of `errors` was read.
+    /// The format of `errors`.
     source: Source,
-    /// Whether `errors` was read to its end; if there was none, whether the body was.
+    /// Whether `errors` was read to its end, or the body if it has no `errors`.
     complete: bool,
     is_object: bool,
 }
 
-/// What to do with `errors`.
+/// How to read `errors`.
 #[derive(Clone, Copy, Eq, PartialEq)]
 enum Errors {
-    /// Read it in the dialect it speaks.
+    /// In the format that it has.
     Known,
-    /// Read it as a tree, and keep the keys as they are.
+    /// As a tree, whose keys stay text.
     Tree,
-    /// Pass over it.
+    /// Skip it.
     Ignored,
 }
 
 impl<'a> Top<'a> {
     fn read(text: &'a str, out: &mut Builder<'_>, errors: Errors) -> Self {
         let mut json = Json::new(text);
-        // A body that is no object, a page for instance, has nothing that could be cut off.
+        // A body that is not an object, such as an HTML page, has no member that could be cut off.
         let mut top = Self { complete: true, ..Self::default() };
         if json.take(b'{') {
             let mut errors_read = false;
@@ -177,7 +176,7 @@ impl<'a> Top<'a> {
         }
     }
 
-    /// A text that is worth having even if it breaks off.
+    /// Reads a string, and keeps its beginning if it breaks off.
     fn text(json: &mut Json<'a>, into: &mut Option<Text<'a>>) -> Result<(), Stop> {
         let (text, whole) = json.string_or_beginning();
         *into = Some(text);

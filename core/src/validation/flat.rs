@@ -1,7 +1,7 @@
-//! The current dialect: a list of objects, each with its path in one text.
+//! The current format: a list of objects, each with its path in one string.
 //!
 //! `{"path": "formats[0].width", "code": "out_of_range", "message": "…", "expected": …, "received": …}`.
-//! A member of the list that is something else is read as a tree: it still says something.
+//! An item of another form is read as a tree.
 
 use super::{
     arena::{Builder, Detail},
@@ -34,7 +34,7 @@ pub(super) fn read(json: &mut Json<'_>, out: &mut Builder<'_>) -> Result<(), Sto
     }
 }
 
-/// One problem, still in the words of the body.
+/// One problem, not decoded yet.
 #[derive(Default)]
 struct FlatProblem<'a> {
     path: Option<Text<'a>>,

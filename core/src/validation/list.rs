@@ -1,13 +1,12 @@
-//! A list that grows without moving what it holds.
+//! A list that grows without moving its items.
 //!
-//! A vector that grows holds everything twice for a moment, and a body that is dense with problems
-//! could not be read within four times its size. Here only the first few items ever move.
+//! While a vector grows it holds its items twice, so a body dense with problems could not be read in four times its size.
 
 use alloc::vec::Vec;
 
 use super::bounds::{MemoryBudget, Stop};
 
-/// Items in chunks of one size, the first of which starts small.
+/// Items in chunks of equal size. Only the first chunk grows.
 #[derive(Clone, Debug)]
 pub(super) struct ChunkedList<T> {
     first: Vec<T>,
@@ -41,12 +40,11 @@ impl<T: Copy> ChunkedList<T> {
         Ok(())
     }
 
-    /// Forgets all but the first `len` items.
+    /// Removes all but the first `len` items.
     pub(super) fn truncate(&mut self, len: usize) {
         self.first.truncate(len);
         let rest = len.saturating_sub(CHUNK);
-        // A chunk that is empty then stays, or items that come and go at its edge would be charged to
-        // the budget every time.
+        // An empty chunk stays: otherwise an item that is added and removed repeatedly would be charged each time.
         self.rest.truncate(rest / CHUNK + 1);
         let before_last = self.rest.len().saturating_sub(1) * CHUNK;
         if let Some(last) = self.rest.last_mut() {
@@ -75,7 +73,7 @@ impl<T: Copy> ChunkedList<T> {
         }
     }
 
-    /// The item with this key in a list that is sorted by it.
+    /// Finds the item with this key in a list that is sorted by it.
     pub(super) fn find_by_key<K: Ord>(&self, key: &K, key_of: impl Fn(&T) -> K) -> Option<&T> {
         let (mut start, mut end) = (0, self.len());
         while start < end {
@@ -90,14 +88,14 @@ impl<T: Copy> ChunkedList<T> {
         None
     }
 
-    /// How much memory this holds.
+    /// Returns the memory that the list holds, in bytes.
     pub(super) fn memory(&self) -> usize {
         let chunks = self.first.capacity() + self.rest.iter().map(Vec::capacity).sum::<usize>();
         chunks * size_of::<T>() + self.rest.capacity() * size_of::<Vec<T>>()
     }
 }
 
-/// A few kilobytes: little beside a body that needs more than one.
+/// A few kilobytes, which is little beside a body that needs a second chunk.
 const CHUNK: usize = 512;
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
-//! What the service found wrong with a request, as one flat list.
+//! Parses what the service found wrong with a request (`PROTOCOL.md` §3).
 //!
-//! The documented refusal holds the same tree twice: as JSON under `errors`, and as a Python repr
-//! inside `message`. The current one holds a flat list. Whatever came, it is read into [`Problems`]:
+//! The documented refusal contains a tree of problems twice: as JSON in `errors`, and as a Python repr in `message`. The
+//! current format contains a flat list. All of them are parsed into one flat list, [`Problems`]:
 //!
 //! ```
 //! use abyssale_core::validation;
@@ -17,21 +17,19 @@
 //! # Ok::<(), &str>(())
 //! ```
 //!
-//! # What is read
-//! `errors` is preferred; where it is missing, unusable or cut off, the repr inside `message` is
-//! read. Nothing fails: a body that names no problem gives an empty list, and one that breaks off
-//! gives the problems up to there and [`Problems::is_complete`] answers no.
+//! # What is parsed
+//! `errors` is preferred. If it is missing, unusable or cut off, the repr in `message` is parsed. Parsing does not fail: a
+//! body without problems gives an empty list. A body that breaks off gives the problems before the break, and
+//! [`Problems::is_complete`] returns false.
 //!
 //! # Numbers in paths
-//! JSON has only text for keys, so the tree says `"0"` where the service meant the first item of a
-//! list. A key of the *tree* that looks like a place in a list (decimal, no sign, no leading zero)
-//! is therefore taken for [`Segment::Index`]: no field of this service is named by a number, and a
-//! problem that cannot be traced to its banner is worse than one that is shown with brackets. The
-//! *repr* tells the two apart, and there only a number is an index.
+//! Keys of JSON are text, so the tree contains `"0"` where the service means the first item of a list. Therefore a key of
+//! the *tree* that looks like an index (decimal, without sign and leading zero) is a [`Segment::Index`]: the service has no
+//! fields that are named by numbers, and a problem has to be traceable to its banner. In the *repr*, integers and strings
+//! differ, and only an integer is an index.
 //!
-//! # What a peer can make it cost
-//! Time that grows with the body and no faster, no recursion however deep it is nested, and no more
-//! memory than four times the body and 64 KiB.
+//! # Cost
+//! Parsing takes time linear in the body's length, no recursion, and no more memory than four times the body and 64 KiB.
 
 mod arena;
 mod bounds;
@@ -56,35 +54,35 @@ pub use self::{
     problems::{Iter, MAX_VALUE, Problem, Problems, Source},
 };
 
-/// Everything an error body says.
+/// The content of an error body.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 #[non_exhaustive]
 pub struct Reading {
-    /// The machine code of the refusal. Only the current dialect has one.
+    /// The machine code. Only the current format has one.
     pub id: Option<String>,
-    /// The prose of the refusal, at most [`ReadLimits::text`] bytes of it.
+    /// The prose, at most [`ReadLimits::text`] bytes of it.
     pub message: Option<String>,
-    /// The version of the answer's format. Only the current dialect has one.
+    /// The version of the format. Only the current format has one.
     pub version: Option<String>,
     /// What was wrong with the request.
     pub problems: Problems,
 }
 
-/// Reads the body of an answer whose status is not 2xx, within the default [`ReadLimits`].
+/// Parses the body of an answer whose status is not 2xx, with the default [`ReadLimits`].
 pub fn read(body: &[u8]) -> Reading {
     read_with(body, &ReadLimits::default())
 }
 
-/// Reads the body of an answer whose status is not 2xx.
+/// Parses the body of an answer whose status is not 2xx.
 pub fn read_with(body: &[u8], limits: &ReadLimits) -> Reading {
     envelope::read(body, limits)
 }
 
-/// Reads one part of a body and nothing else, as it stands: a location is the first element of its
-/// path, and the keys of a tree stay text. For comparing the parts with each other.
+/// Parses only one part of a body, to compare the parts with each other.
 ///
-/// [`Source::Tree`] and [`Source::Flat`] read `errors`, [`Source::Repr`] reads `message`, or the
-/// whole body if it is no JSON object.
+/// The result is not interpreted: a location is the first element of its path, and the keys of a tree stay text.
+/// [`Source::Tree`] and [`Source::Flat`] parse `errors`; [`Source::Repr`] parses `message`, or the whole body if it is not a
+/// JSON object.
 pub fn read_only(source: Source, body: &[u8], limits: &ReadLimits) -> Problems {
     envelope::read_only(source, body, limits)
 }

@@ -1,20 +1,19 @@
-//! Where in the request a problem is: keys and indices, and the service's notation for them.
+//! The path of a problem in the request, and the service's notation for it.
 
 use alloc::vec::Vec;
 use core::fmt;
 
 use super::arena::{Arena, ProblemEntry};
 
-/// The way from the root of the request to what is wrong: `ids[0]`, `formats[0].width`.
+/// The path from the root of the request to a problem: `ids[0]`, `formats[0].width`.
 ///
-/// A view into [`Problems`](super::Problems). Its `Display` is the service's own notation: keys are
-/// joined with dots, indices stand in brackets. Keys are shown as they came, so the notation is
-/// ambiguous where a key holds a dot; [`Path::segments`] is not.
+/// A view into [`Problems`](super::Problems). `Display` uses the service's notation: keys are joined with dots, indices
+/// stand in brackets. The notation is ambiguous if a key contains a dot; [`Path::segments`] is not.
 #[derive(Clone, Copy)]
 pub struct Path<'a> {
     arena: &'a Arena,
     entry: ProblemEntry,
-    /// Elements at the root that are not part of the path: the location, which is not in the request.
+    /// The number of elements at the root that are not part of the path: the location.
     skip: usize,
 }
 
@@ -22,9 +21,9 @@ pub struct Path<'a> {
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 #[non_exhaustive]
 pub enum Segment<'a> {
-    /// The name of a field.
+    /// The key of a field.
     Key(&'a str),
-    /// A place in a list, from 0. Negative only if the service said so, in a Python repr.
+    /// The index of a list item. Negative only if a Python repr contains a negative number.
     Index(i64),
 }
 
@@ -33,7 +32,7 @@ impl<'a> Path<'a> {
         Self { arena, entry, skip }
     }
 
-    /// The steps, from the root on. Allocates a list as long as the path.
+    /// Returns the segments from the root on. Allocates a list as long as the path.
     pub fn segments(&self) -> impl DoubleEndedIterator<Item = Segment<'a>> + ExactSizeIterator + use<'a> {
         let upwards = self.arena.upwards(self.entry);
         let mut segments: Vec<_> = upwards.map(|(text, is_index)| Segment::read(text, is_index)).collect();
@@ -41,20 +40,19 @@ impl<'a> Path<'a> {
         segments.into_iter().rev()
     }
 
-    /// How many steps there are.
+    /// Returns the number of segments.
     pub fn len(&self) -> usize {
         self.arena.upwards(self.entry).count().saturating_sub(self.skip)
     }
 
-    /// Whether it is the root itself: the problem is about the request as a whole.
+    /// Returns whether the path is the root: the problem concerns the whole request.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// The index that follows `list` at the beginning of the path: 3 for `ids[3]` and `ids[3].name`
-    /// if the list is `ids`.
+    /// Returns the index behind `list` at the beginning of the path: 3 for `ids[3]` and `ids[3].name`, if `list` is `ids`.
     pub(crate) fn index_in(&self, list: &str) -> Option<usize> {
-        // The first two steps of the path are the last two of the way up.
+        // Upwards, the first two segments are the last two.
         let mut up = self.arena.upwards(self.entry);
         let second = up.nth(self.len().checked_sub(2)?)?;
         match (up.next()?, Segment::read(second.0, second.1)) {
@@ -84,7 +82,7 @@ impl PartialEq for Path<'_> {
     }
 }
 
-/// Compares with the notation: `path == *"ids[0]"`.
+/// Compares a path with its notation: `path == *"ids[0]"`.
 impl PartialEq<str> for Path<'_> {
     fn eq(&self, notation: &str) -> bool {
         let mut rest = Rest(notation);
@@ -98,9 +96,7 @@ impl PartialEq<&str> for Path<'_> {
     }
 }
 
-/// Reads the notation of the flat dialect, one segment at a time.
-///
-/// Total: what is not a list index in brackets is part of a key, so that no text is lost.
+/// Parses the notation into segments. Everything but an index in brackets is part of a key, so no text is lost.
 pub(super) fn read_notation(mut rest: &str) -> impl Iterator<Item = (&str, bool)> {
     let mut at_start = true;
     core::iter::from_fn(move || {
@@ -137,17 +133,16 @@ impl<'a> Segment<'a> {
     }
 }
 
-/// `12` and what follows, of `[12]…`, if the number is an index as it is printed.
+/// Splits `[12]…` into the index and the rest.
 fn leading_index(text: &str) -> Option<(&str, &str)> {
     let inside = text.strip_prefix('[')?;
-    // No further than an index is long, or a text of brackets alone would take quadratic time.
+    // The search is bounded: otherwise a text of brackets would take quadratic time.
     let len = inside.bytes().take(MAX_DIGITS + 1).take_while(u8::is_ascii_digit).count();
     let (digits, after) = inside.split_at_checked(len)?;
     Some((digits, after.strip_prefix(']').filter(|_| is_index(digits))?))
 }
 
-/// Whether this is how a place in a list is printed: decimal, no sign, no leading zero, and small
-/// enough for any list.
+/// Returns whether a text is an index: decimal, without sign and leading zero, and small enough for a list.
 pub(super) fn is_index(text: &str) -> bool {
     let digits = text.as_bytes();
     matches!(digits.len(), 1..=MAX_DIGITS)
@@ -166,7 +161,7 @@ fn write_notation<'a>(out: &mut impl fmt::Write, segments: impl Iterator<Item = 
     Ok(())
 }
 
-/// Takes what is written off the front of a text, and fails where it differs.
+/// Removes what is written from the front of a text, and fails if it differs.
 struct Rest<'a>(&'a str);
 
 impl fmt::Write for Rest<'_> {

@@ -1,7 +1,6 @@
-//! The list of problems and one problem of it, as a caller sees them.
+//! The list of problems.
 //!
-//! [`Problems`] owns everything; [`Problem`] and [`Path`] are views into it that cost nothing to
-//! copy. How it is kept is in `arena`; how it is read, in the readers.
+//! [`Problems`] owns the data, in an arena; [`Problem`] and [`Path`] are views that are cheap to copy.
 
 use alloc::string::ToString;
 use core::fmt;
@@ -12,36 +11,34 @@ use super::{
 };
 use crate::redact::write_excerpt;
 
-/// What was wrong with a request, in the order in which the service said it.
-///
-/// Owned and independent of the body; [`Problem`]s are views into it.
+/// The problems of a request, in the order of the answer.
 #[derive(Clone, Default)]
 pub struct Problems {
     arena: Arena,
     source: Source,
     cut: bool,
-    /// Whether the first element of a path may be a location, and is to be told apart from it.
+    /// Whether the first element of a path may be a location.
     located: bool,
 }
 
-/// Which part of the body the problems were read from.
+/// The part of a body that the problems were parsed from.
 #[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq)]
 #[non_exhaustive]
 pub enum Source {
-    /// The tree under `errors`: the legacy dialect.
+    /// The tree in `errors`: the legacy format.
     Tree,
-    /// The Python repr of that tree inside `message`.
+    /// The Python repr of that tree in `message`.
     Repr,
-    /// The flat list under `errors`: the current dialect.
+    /// The flat list in `errors`: the current format.
     Flat,
-    /// Nothing in the body named a problem.
+    /// The body contains no problem.
     #[default]
     None,
 }
 
-/// One thing that is wrong, and where. A view into [`Problems`].
+/// One problem of a request. A view into [`Problems`].
 ///
-/// Its `Display` is one printable line: `ids[0] ("x"): Length must be 36.`
+/// `Display` is one printable line: `ids[0] ("x"): Length must be 36.`
 #[derive(Clone, Copy)]
 pub struct Problem<'a> {
     problems: &'a Problems,
@@ -55,13 +52,13 @@ impl Problems {
         Self { arena, source, cut: !complete, located }
     }
 
-    /// How much memory this holds.
+    /// Returns the memory that the problems hold, in bytes.
     pub(super) fn memory(&self) -> usize {
         self.arena.memory()
     }
 
-    /// Adds what was sent to problems about one item of `list` that do not say it: `value` is asked
-    /// for the item at an index. Shown as in `ids[0] ("x"): Length must be 36.`
+    /// Adds the sent value to problems that concern an item of `list` and do not contain it. `value` returns the item at an
+    /// index.
     pub(crate) fn name_received<'a>(&mut self, list: &str, value: impl Fn(usize) -> Option<&'a str>) {
         let located = self.located;
         self.arena.add_received(|arena, index| {
@@ -70,36 +67,36 @@ impl Problems {
         });
     }
 
-    /// How many there are.
+    /// Returns the number of problems.
     pub fn len(&self) -> usize {
         self.arena.len()
     }
 
-    /// Whether there is none.
+    /// Returns whether there is no problem.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// The problem at a place in the list, from 0.
+    /// Returns the problem at an index.
     pub fn get(&self, index: usize) -> Option<Problem<'_>> {
         let entry = self.arena.entry(index)?;
         Some(Problem { problems: self, entry, detail: self.arena.detail(index) })
     }
 
-    /// All of them, in the order in which the service said them.
+    /// Returns all problems, in the order of the answer.
     pub fn iter(&self) -> Iter<'_> {
         Iter { problems: self, next: 0, end: self.len() }
     }
 
-    /// Where they were read from.
+    /// Returns the part of the body that the problems were parsed from.
     pub fn source(&self) -> Source {
         self.source
     }
 
-    /// Whether everything that named a problem was read to its end.
+    /// Returns whether all problems of the body were parsed.
     ///
-    /// Not so if the body broke off, held what is neither JSON nor a repr, or met a limit; the
-    /// problems up to that place are here all the same.
+    /// It returns false if the body broke off, was neither JSON nor a repr, or exceeded a limit. The problems before that
+    /// place are in the list.
     pub fn is_complete(&self) -> bool {
         !self.cut
     }
@@ -117,7 +114,7 @@ impl fmt::Debug for Problems {
 
 impl Eq for Problems {}
 
-/// Two lists are equal if they say the same, however they came to be.
+/// Compares the problems, not how they are stored.
 impl PartialEq for Problems {
     fn eq(&self, other: &Self) -> bool {
         self.source == other.source && self.cut == other.cut && self.iter().eq(other)
@@ -160,39 +157,39 @@ impl<'a> Iterator for Iter<'a> {
 impl ExactSizeIterator for Iter<'_> {}
 
 impl<'a> Problem<'a> {
-    /// Which part of the request was read, in the words of the service's own validator: `media` is
-    /// the JSON body, and there are `query`, `headers` and others. Absent in the flat dialect.
+    /// Returns the part of the request that the problem concerns, as the service's validator names it: `media` is the JSON
+    /// body; others are `query` and `headers`. The current format has none.
     pub fn location(&self) -> Option<&'a str> {
         split(&self.problems.arena, self.entry, self.problems.located).0
     }
 
-    /// Where in that part; empty if the problem is about all of it.
+    /// Returns the path in that part of the request. Empty if the problem concerns all of it.
     pub fn path(&self) -> Path<'a> {
         split(&self.problems.arena, self.entry, self.problems.located).1
     }
 
-    /// The machine code, such as `out_of_range`. Only the flat dialect has one.
+    /// Returns the machine code, such as `out_of_range`. Only the current format has one.
     pub fn code(&self) -> Option<&'a str> {
         self.detail.code.map(|code| self.problems.arena.slice(code))
     }
 
-    /// What is wrong, in prose, as it was sent.
+    /// Returns the prose as it was sent.
     pub fn message(&self) -> &'a str {
         self.problems.arena.message(self.entry)
     }
 
-    /// What would have been right: JSON text, at most [`MAX_VALUE`] bytes of it. Only in the flat dialect.
+    /// Returns the expected value: JSON, at most [`MAX_VALUE`] bytes of it. Only the current format has one.
     pub fn expected(&self) -> Option<&'a str> {
         self.detail.expected.map(|value| self.problems.arena.slice(value))
     }
 
-    /// What was sent: JSON text, at most [`MAX_VALUE`] bytes of it. In the flat dialect, or added by
-    /// the export, which knows what it asked for.
+    /// Returns the value that was sent: JSON, at most [`MAX_VALUE`] bytes of it. It comes from the current format, or from
+    /// the job, which knows its order.
     pub fn received(&self) -> Option<&'a str> {
         self.detail.received.map(|value| self.problems.arena.slice(value))
     }
 
-    /// Which item of a list the problem is about: 3 for `ids[3]` if the list is `ids`.
+    /// Returns the item of a list that the problem concerns: 3 for `ids[3]`, if `list` is `ids`.
     pub fn index_in(&self, list: &str) -> Option<usize> {
         self.path().index_in(list)
     }
@@ -200,7 +197,7 @@ impl<'a> Problem<'a> {
 
 impl fmt::Display for Problem<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // The path alone would be a line that begins with a colon.
+        // An empty path would give a line that begins with a colon.
         let path = self.path();
         let place = match self.location() {
             Some(location) if path.is_empty() => location.to_string(),
@@ -243,7 +240,7 @@ impl PartialEq for Problem<'_> {
     }
 }
 
-/// The first problems of a list, so that a log line with a hostile body in it stays a line.
+/// Shows only the first problems, so that a log line stays short.
 struct Listed<'a>(&'a Problems);
 
 impl fmt::Debug for Listed<'_> {
@@ -257,7 +254,7 @@ impl fmt::Debug for Listed<'_> {
     }
 }
 
-/// The location of a problem and the path in it.
+/// Splits the location from the path of a problem.
 fn split(arena: &Arena, entry: ProblemEntry, located: bool) -> (Option<&str>, Path<'_>) {
     let root = if located { arena.upwards(entry).last() } else { None };
     match root {
@@ -266,13 +263,13 @@ fn split(arena: &Arena, entry: ProblemEntry, located: bool) -> (Option<&str>, Pa
     }
 }
 
-/// The most bytes that are kept of what was expected or received.
+/// How many bytes are kept of an expected or received value.
 pub const MAX_VALUE: usize = 256;
 
 const MAX_SHOWN: usize = 1024;
 const MAX_LISTED: usize = 20;
 
-/// The parts of a request as webargs names them, with every framework it serves.
+/// The parts of a request, as webargs names them for all its frameworks.
 const LOCATIONS: [&str; 11] = [
     "media",
     "json",

@@ -1,23 +1,22 @@
-//! The legacy dialect: a tree of JSON objects whose leaves are messages.
+//! The legacy format: a tree of JSON objects whose leaves are messages.
 //!
-//! An object adds its keys to the path. A list adds nothing: its members are several things said
-//! about one place, and where the service means the items of a list of the request, it sends an
-//! object with their numbers as keys.
+//! An object adds its keys to the path. A list adds nothing: its items are several messages for one path. For the items of
+//! a list in the request, the service sends an object whose keys are their indices.
 
 use alloc::vec::Vec;
 
 use super::{arena::Builder, bounds::Stop, json::Json, path::is_index, text::Text};
 
-/// What to make of keys that look like a place in a list.
+/// How to read keys that look like an index.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum Keys {
-    /// Text, as JSON has it.
+    /// As text.
     Text,
-    /// An index, as the service means it.
+    /// As an index, which the service means.
     Numbered,
 }
 
-/// Reads a value and all that is in it, without recursion.
+/// Reads a value with all its contents, without recursion.
 pub(super) fn read(json: &mut Json<'_>, out: &mut Builder<'_>, keys: Keys) -> Result<(), Stop> {
     let mut open: Vec<Container> = Vec::new();
     loop {
@@ -40,7 +39,7 @@ pub(super) fn read(json: &mut Json<'_>, out: &mut Builder<'_>, keys: Keys) -> Re
             }
             _ => out.problem(Text::Plain(json.scalar()?))?,
         }
-        // The value is read; now for what it is in.
+        // The value is read. Continue in the container around it.
         loop {
             let Some(frame) = open.last() else { return Ok(()) };
             match frame {
@@ -64,7 +63,7 @@ pub(super) fn read(json: &mut Json<'_>, out: &mut Builder<'_>, keys: Keys) -> Re
     }
 }
 
-/// A container that is open. One byte each, for these are as many as a peer likes.
+/// An open container. It takes one byte, because a peer determines how many there are.
 #[derive(Clone, Copy)]
 enum Container {
     Object,

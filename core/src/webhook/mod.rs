@@ -1,22 +1,21 @@
-//! Receiving: from the bytes of a delivery to an event that can be trusted.
+//! Receiving deliveries: from the bytes of a request to a verified event (`PROTOCOL.md` §4, §5).
 //!
 //! ```text
-//!  method, target ──► CallbackEndpoint::receive ──► token (whose export?)
+//!  method, target ──► CallbackEndpoint::receive ──► token (of which job?)
 //!  headers, body  ──►      │
 //!                          ├─► Verifier::verify ──► Verified ──► Event::parse ──► Event
-//!                          └─► Reply: the status to answer, with the reason for our own log
+//!                          └─► Reply: the status to answer, and the reason for the log
 //! ```
 //!
 //! | call | from | to |
 //! |---|---|---|
 //! | [`Verifier::verify`] | time, headers, raw body | [`Verified`], or a [`Refusal`] |
 //! | [`Event::parse`] | [`Verified`] | [`Event`], or an [`EventError`] |
-//! | [`sign`] | secret, time, body | the header's value: for tests and simulators |
+//! | [`sign`] | secret, time, body | the header's value, for tests and simulators |
 //!
-//! [`CallbackEndpoint`] does all of it. [`Verifier`] alone is for who only wants to know whether a delivery is
-//! genuine; it needs no API key. An [`Event`] comes only out of a [`Verified`] body, so skipping the
-//! check does not compile; who runs without a signing secret says so with
-//! [`Verifier::accept_unsigned`].
+//! [`CallbackEndpoint`] does all of this. [`Verifier`] alone checks whether a delivery is genuine; it needs no API key. An
+//! [`Event`] can only be parsed from a [`Verified`] body, so the check cannot be forgotten. A program without a signing
+//! secret has to call [`Verifier::accept_unsigned`].
 
 mod endpoint;
 mod event;

@@ -1,4 +1,4 @@
-//! The tokens of a repr: everything that is not made of other values.
+//! The tokens of a repr: all values that contain no other values.
 
 use crate::validation::{
     bounds::Stop,
@@ -6,21 +6,21 @@ use crate::validation::{
     text::Text,
 };
 
-/// A place in a repr.
+/// A position in a repr.
 #[derive(Clone)]
 pub(super) struct Lexer<'a> {
     text: &'a str,
     at: usize,
 }
 
-/// A value that holds no other values, or the beginning of one that does.
+/// A value without other values in it, or the beginning of a container.
 #[derive(Clone, Copy)]
 pub(super) enum ReprToken<'a> {
     Str(Text<'a>),
     Int(&'a str),
-    /// A value that JSON spells in another way.
+    /// A value that JSON spells differently, in the spelling of JSON.
     Renamed(&'a str),
-    /// A value that is shown as it is spelled: bytes, a float, a complex number, any other object.
+    /// A value that is kept as it is spelled: bytes, a float, a complex number, or another object.
     Spelled(&'a str),
     /// `{`, `[` or `(`.
     Open(u8),
@@ -28,7 +28,7 @@ pub(super) enum ReprToken<'a> {
     Call(Callee),
 }
 
-/// What is printed as a call of its own name.
+/// A type whose repr is a call.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum Callee {
     Set,
@@ -54,7 +54,7 @@ impl<'a> Lexer<'a> {
         self.text.get(start..end).unwrap_or_default()
     }
 
-    /// The next byte that is not white space, without taking it.
+    /// Skips white space, and returns the next byte without taking it.
     #[inline]
     pub(super) fn peek(&mut self) -> Option<u8> {
         let rest = self.text.as_bytes().get(self.at..)?;
@@ -63,7 +63,7 @@ impl<'a> Lexer<'a> {
         rest.get(blank).copied()
     }
 
-    /// Takes the next byte that is not white space if it is this one.
+    /// Skips white space, and takes the next byte if it is this one.
     #[inline]
     pub(super) fn take(&mut self, byte: u8) -> bool {
         let found = self.peek() == Some(byte);
@@ -71,13 +71,13 @@ impl<'a> Lexer<'a> {
         found
     }
 
-    /// A byte that has to come next.
+    /// Skips white space, and takes a byte that has to come next.
     #[inline]
     pub(super) fn expect(&mut self, byte: u8) -> Result<(), Stop> {
         self.take(byte).then_some(()).ok_or(Stop::Broken)
     }
 
-    /// The next token.
+    /// Takes the next token.
     pub(super) fn token(&mut self) -> Result<ReprToken<'a>, Stop> {
         match self.peek().ok_or(Stop::Broken)? {
             b'\'' | b'"' => self.string().map(ReprToken::Str),
@@ -89,7 +89,7 @@ impl<'a> Lexer<'a> {
             byte @ (b'{' | b'[') => Ok(self.open(byte)),
             b'<' => self.object().map(ReprToken::Spelled),
             b'.' if self.rest().starts_with("...") => {
-                // A container inside itself.
+                // A container that contains itself.
                 self.at += 3;
                 Ok(ReprToken::Renamed("Ellipsis"))
             }
@@ -98,7 +98,7 @@ impl<'a> Lexer<'a> {
         }
     }
 
-    /// What makes the missing values of a `defaultdict`: `<class 'dict'>`, or `None`.
+    /// Takes the factory of a `defaultdict`: `<class 'dict'>`, or `None`.
     pub(super) fn factory(&mut self) -> Result<(), Stop> {
         match self.token()? {
             ReprToken::Spelled(_) | ReprToken::Renamed(_) => Ok(()),
@@ -138,12 +138,12 @@ impl<'a> Lexer<'a> {
         Ok(if escaped { Text::Python(raw) } else { Text::Plain(raw) })
     }
 
-    /// `-?` and an int, a float, `1j`, `inf` or `nan`.
+    /// Takes `-?` and an int, a float, `1j`, `inf` or `nan`.
     fn number(&mut self) -> Result<ReprToken<'a>, Stop> {
         let (kind, len) = number(self.rest()).ok_or(Stop::Broken)?;
         let spelled = self.source(self.at, self.at + len);
         self.at += len;
-        // `12x` is no number, and `12+` the beginning of a complex one that was cut off.
+        // `12x` is not a number, and `12+` is a complex number that was cut off.
         if self
             .text
             .as_bytes()
@@ -160,7 +160,7 @@ impl<'a> Lexer<'a> {
         })
     }
 
-    /// `(1+2j)`, which is one value although it is printed in parentheses.
+    /// Takes `(1+2j)`, which is one value although it has parentheses.
     fn complex(&mut self) -> Option<&'a str> {
         let inside = self.rest().strip_prefix('(')?;
         let (Number::Int | Number::Float, real) = number(inside)? else { return None };
@@ -191,7 +191,7 @@ impl<'a> Lexer<'a> {
                 let spelled = self.source(start, self.at);
                 if spelled.is_ascii() { Ok(ReprToken::Spelled(spelled)) } else { Err(Stop::Broken) }
             }
-            // Text that is translated when it is shown, as Babel prints it.
+            // The repr of a text that Babel translates when it is shown.
             ("l", Some(b'\'' | b'"')) => self.string().map(ReprToken::Str),
             (_, Some(b'(')) => {
                 if let Some(&(_, callee)) = CALLEES.iter().find(|(callee, _)| *callee == name) {
@@ -205,14 +205,14 @@ impl<'a> Lexer<'a> {
         }
     }
 
-    /// `<Color.red: 'r'>`, `<object at 0x7f…>`.
+    /// Takes `<Color.red: 'r'>` or `<object at 0x7f…>`.
     fn object(&mut self) -> Result<&'a str, Stop> {
         let start = self.at;
         self.balanced(b'<', b'>')?;
         Ok(self.source(start, self.at))
     }
 
-    /// Passes over everything between two brackets, strings included.
+    /// Skips everything between two brackets, strings included.
     fn balanced(&mut self, open: u8, close: u8) -> Result<(), Stop> {
         let mut depth = 0_usize;
         loop {
@@ -234,7 +234,7 @@ impl<'a> Lexer<'a> {
 }
 
 impl<'a> ReprToken<'a> {
-    /// The value as an element of a path, and whether that is an index.
+    /// Returns the value as an element of a path, and whether it is an index.
     pub(super) fn key(self) -> Option<(Text<'a>, bool)> {
         match self {
             Self::Str(text) => Some((text, false)),
@@ -244,7 +244,7 @@ impl<'a> ReprToken<'a> {
         }
     }
 
-    /// The value as a message.
+    /// Returns the value as a message.
     pub(super) fn message(self) -> Option<Text<'a>> {
         self.key().map(|(text, _)| text)
     }
@@ -256,7 +256,7 @@ enum Number {
     Imaginary,
 }
 
-/// The number at the beginning of a text, and its length.
+/// Returns the number at the beginning of a text, and its length.
 fn number(text: &str) -> Option<(Number, usize)> {
     let unsigned = text.strip_prefix('-').unwrap_or(text);
     let sign = text.len() - unsigned.len();
@@ -297,7 +297,7 @@ fn digits(bytes: &[u8], from: usize) -> usize {
     bytes.get(from..).unwrap_or_default().iter().take_while(|byte| byte.is_ascii_digit()).count()
 }
 
-/// What JSON calls the floats that are no numbers.
+/// Returns JSON's spelling of the floats that are not numbers.
 fn json_spelling(python: &str) -> Option<&'static str> {
     match python {
         "nan" | "-nan" => Some("NaN"),

@@ -1,10 +1,8 @@
-//! The containers of a repr, one token at a time and without recursion.
+//! The containers of a repr, parsed without recursion.
 //!
-//! What is open stands on a stack of one byte each. Two things make it more than a reader of
-//! brackets. A brace may begin a dict or a set, which only what follows its first item tells; and a
-//! key may be a tuple, whose spelling is then the key. In both cases the item is read like any
-//! other, and taken back if a colon follows: looking ahead instead would read nested items once per
-//! level.
+//! Open containers are on a stack, one byte each. Two cases are ambiguous: a brace begins a dict or a set, which only the
+//! token behind its first item tells; and a key may be a tuple, whose spelling is then the key. In both cases the item is
+//! read like any other, and taken back if a colon follows. Looking ahead would read nested items once per level.
 
 use alloc::vec::Vec;
 
@@ -18,7 +16,7 @@ use crate::validation::{
     text::Text,
 };
 
-/// Reads a repr to the end of the text. What was read before a stop has been given to `out`.
+/// Parses a repr to the end of the text. What was parsed before an error is in `out`.
 pub(super) fn read(repr: &str, root: Root, out: &mut Builder<'_>) -> Result<(), Stop> {
     let lexer = Lexer::new(repr);
     let mut reader = Reader {
@@ -31,7 +29,7 @@ pub(super) fn read(repr: &str, root: Root, out: &mut Builder<'_>) -> Result<(), 
         members: Vec::new(),
     };
     let end = reader.run();
-    // An item that might have become a key says nothing yet.
+    // An item that might have become a key is not a problem.
     if let Some(undecided) = reader.items.first() {
         reader.out.back_to(undecided.mark);
     }
@@ -44,28 +42,27 @@ struct Reader<'a, 'o, 'l> {
     root: Root,
     out: &'o mut Builder<'l>,
     open: Vec<Frame>,
-    /// Where items began that may have to be taken back; one for each open [`Frame::Brace`],
-    /// [`Frame::Key`] and [`Frame::PairKey`].
+    /// The items that may have to be taken back, one for each open [`Frame::Brace`], [`Frame::Key`] and
+    /// [`Frame::PairKey`].
     items: Vec<Undecided>,
-    /// Where in `members` each open set begins.
+    /// The index in `members` where each open set begins.
     sets: Vec<u32>,
     members: Vec<Member>,
 }
 
-/// A container that is open, and what stands in it. One byte each, for these are as many as a peer
-/// likes.
+/// An open container, and the current item in it. It takes one byte, because a peer determines how many there are.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum Frame {
     List,
-    /// A tuple with one member and no comma, which is no tuple yet.
+    /// A tuple with one item and no comma yet.
     TupleOfOne,
     Tuple,
-    /// The first item between braces, while it is not known between whose.
+    /// The first item between braces, while it is unknown whether they are a dict's or a set's.
     Brace,
     Set,
     /// A value of a dict.
     Value,
-    /// A key of a dict that is a container itself.
+    /// A key of a dict, if it is a container.
     Key,
     /// The dict between the parentheses of `defaultdict(…)` or `OrderedDict(…)`.
     DictCall,
@@ -73,29 +70,29 @@ enum Frame {
     SetCall,
     /// The value of a pair in `OrderedDict([…])`, as it was printed before Python 3.12.
     PairValue,
-    /// A key of a pair that is a container itself.
+    /// A key of a pair, if it is a container.
     PairKey,
 }
 
-/// Where an item begins, and what had been stored by then.
+/// The beginning of an item, and what was stored before it.
 #[derive(Clone, Copy)]
 struct Undecided {
     start: u32,
     mark: Mark,
 }
 
-/// A member of a set: its spelling, and its problems.
+/// A member of a set: its range in the text, and its range of problems.
 #[derive(Clone, Copy)]
 struct Member {
     spelling: (u32, u32),
     problems: (u32, u32),
 }
 
-/// What comes after a token, or after the end of a container.
+/// What follows a token, or the end of a container.
 enum Next {
     /// Another value.
     Value,
-    /// The value is complete: on to what it is in.
+    /// The value is complete. Continue in the container around it.
     Done,
 }
 
@@ -119,7 +116,7 @@ impl Reader<'_, '_, '_> {
             return Err(Stop::Broken);
         }
         match token {
-            // In a text that was cut off there may have been more digits.
+            // In a text that was cut off, there may have been more digits.
             ReprToken::Int(_) | ReprToken::Spelled(_) if self.lexer.is_at_end() && !self.open.is_empty() => {
                 Err(Stop::Broken)
             }
@@ -146,7 +143,7 @@ impl Reader<'_, '_, '_> {
         if self.lexer.take(b'}') {
             return Ok(Next::Done);
         }
-        // Nearly always a dict with a plain key, which needs nothing to be taken back.
+        // Almost always a dict with a simple key, which never has to be taken back.
         self.lexer.peek();
         let before = self.lexer.clone();
         if let Some((key, is_index)) = self.lexer.token()?.key()
@@ -164,7 +161,7 @@ impl Reader<'_, '_, '_> {
     fn call(&mut self, callee: Callee) -> Result<Next, Stop> {
         match callee {
             Callee::Set => {
-                // With members, it is printed in braces.
+                // A set with members is printed in braces.
                 self.lexer.expect(b')')?;
                 return Ok(Next::Done);
             }
@@ -186,7 +183,7 @@ impl Reader<'_, '_, '_> {
         Ok(Next::Value)
     }
 
-    /// What follows a value, by what it stands in.
+    /// Continues after a value, in the container around it.
     fn after_value_in(&mut self, frame: Frame) -> Result<Next, Stop> {
         match frame {
             Frame::List => self.comma_or(b']'),
@@ -246,7 +243,7 @@ impl Reader<'_, '_, '_> {
         }
     }
 
-    /// A comma and another value, or the end of the container; a comma may come before that as well.
+    /// Takes a comma before another value, or the end of the container, perhaps with a comma before it.
     fn comma_or(&mut self, close: u8) -> Result<Next, Stop> {
         if self.lexer.take(b',') {
             if !self.lexer.take(close) {
@@ -259,7 +256,7 @@ impl Reader<'_, '_, '_> {
         Ok(Next::Done)
     }
 
-    /// A key and what separates it from its value, or the beginning of a key that is a container.
+    /// Takes a key and its separator, or the beginning of a key that is a container.
     fn key(&mut self, separator: u8, container: Frame) -> Result<Next, Stop> {
         self.lexer.peek();
         let before = self.lexer.clone();
@@ -278,7 +275,7 @@ impl Reader<'_, '_, '_> {
         self.key(b',', Frame::PairKey)
     }
 
-    /// Forgets what an item meant and takes its spelling for a key, as the service's JSON does.
+    /// Removes an item's problems, and uses its spelling as a key, as the service's JSON does.
     fn take_back_as_key(&mut self, item: Undecided, separator: u8) -> Result<(), Stop> {
         let spelling = self.lexer.source(item.start as usize, self.lexer.at()).trim_end();
         self.lexer.expect(separator)?;
@@ -286,7 +283,7 @@ impl Reader<'_, '_, '_> {
         self.out.enter(Text::Plain(spelling), false)
     }
 
-    /// What follows a member of a set.
+    /// Continues after a member of a set.
     fn after_member(&mut self) -> Result<Next, Stop> {
         if let Some(member) = self.members.last_mut() {
             member.spelling.1 = narrow(self.lexer.at());
@@ -305,11 +302,10 @@ impl Reader<'_, '_, '_> {
         }
     }
 
-    /// Puts the problems of a set that ends in the order of its members' spelling.
+    /// Sorts the problems of a set by the spelling of its members.
     ///
-    /// Python prints the members of a set in an order of its own, another one in every process.
-    /// Sets deeper than [`MAX_SORTED`] in one another stay as they are printed, or a peer could
-    /// have the same problems moved once per level.
+    /// Python prints the members of a set in an order that differs between processes. Sets nested deeper than
+    /// [`MAX_SORTED`] are not sorted: otherwise a peer could have the same problems moved once per level.
     fn sort_set(&mut self) -> Result<(), Stop> {
         let level = self.sets.len();
         let Some(members) = self.sets.pop().and_then(|first| self.members.get_mut(first as usize..)) else {
@@ -318,7 +314,7 @@ impl Reader<'_, '_, '_> {
         let lexer = &self.lexer;
         let spelling = |member: &Member| lexer.source(member.spelling.0 as usize, member.spelling.1 as usize);
         if level <= MAX_SORTED && !members.is_sorted_by_key(spelling) {
-            // The second part of the key leaves equals in their order.
+            // The second part of the key keeps equal members in their order.
             members.sort_unstable_by_key(|member| (spelling(member), member.spelling.0));
             self.out.reorder(
                 members.iter().map(|member| member.problems.0 as usize..member.problems.1 as usize),
