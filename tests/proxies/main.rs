@@ -1,4 +1,4 @@
-//! The listeners of both transports behind real proxies: nginx, HAProxy and Apache. Each ends TLS, changes the path,
+//! The listeners of both transports behind real proxies: nginx, `HAProxy` and Apache. Each ends TLS, changes the path,
 //! keeps connections to us alive, and is reloaded while deliveries arrive.
 //!
 //! A proxy that is not installed is reported as ignored, with the reason.
