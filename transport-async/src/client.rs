@@ -6,13 +6,13 @@ use abyssale_core::{
     ApiKey, Config, Export, ExportId, Finished, Goal, Order, SigningSecretState, UnknownOutcome,
     archive::ArchivePolicy, http::Request, webhook::NewExport,
 };
-use abyssale_host::{Clock, Error, Observer, Progress, Settings, download_only, trace::Job};
+use abyssale_host::{Clock, Error, Observer, Progress, RunningJob, Settings, download_only, trace::Job};
 use bytes::Bytes;
 use http_body_util::Full;
 use hyper_util::client::legacy::{self, connect::Connect};
 
 use crate::{
-    drive::{Alone, drive},
+    drive::drive,
     send::{HttpClient, clients, send},
 };
 
@@ -54,8 +54,8 @@ impl Client {
         config.unknown_outcome = UnknownOutcome::Fail;
         let job = Job::begin(None, order.goal(), order.ids().len());
         let export = Export::new(Arc::new(config), order, self.clock.now());
-        let mut machine = Alone { export, clock: self.clock };
-        let finished = drive(self, job, &mut machine, Path::new(""), &mut observer).await?;
+        let mut running = RunningJob::alone(export, self.clock);
+        let finished = drive(self, job, &mut running, Path::new(""), &mut observer).await?;
         Ok(finished.export_id().clone())
     }
 
@@ -76,8 +76,8 @@ impl Client {
         mut observer: impl Observer,
     ) -> Result<u64, Error> {
         let export = download_only(&self.config, event, self.clock.now())?;
-        let mut machine = Alone { export, clock: self.clock };
-        match drive(self, Job::fetch(event), &mut machine, path.as_ref(), &mut observer).await? {
+        let mut running = RunningJob::alone(export, self.clock);
+        match drive(self, Job::fetch(event), &mut running, path.as_ref(), &mut observer).await? {
             Finished::Archive { bytes, .. } => Ok(bytes),
             other => unreachable!("a job with this goal ends with an archive: {other:?}"),
         }

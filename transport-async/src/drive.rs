@@ -1,35 +1,21 @@
 //! The loop around a job: carries out what it says, and tells it what happened.
 
-use std::{future::Future, path::Path, pin::Pin};
+use std::{
+    future::{Future, pending, poll_fn},
+    path::Path,
+    pin::Pin,
+    time::Duration,
+};
 
-use abyssale_core::{
-    CallError, CallId, Export, Finished, Input, Output, download::DownloadError, http::Response,
-};
-use abyssale_host::{
-    Clock, Error, Observer, Progress,
-    jobs::{Message, RunningJob, Waker},
-    trace::Job,
-};
-use tokio::{
-    sync::{Notify, watch},
-    time::sleep,
-};
+use abyssale_core::{CallError, CallId, Finished, Input, Output, download::DownloadError, http::Response};
+use abyssale_host::{Error, Observer, Progress, RunningJob, trace::Job};
+use tokio::{sync::watch, time::sleep};
 
 use crate::{
     Client,
     download::{Count, fetch},
     send::send,
 };
-
-/// A job that is carried out in the calling task.
-pub(crate) trait Machine {
-    /// The next thing to be done, if there is one.
-    fn poll(&mut self) -> Result<Option<Output>, Error>;
-    /// Waits until there may be something to be done. May be dropped in the middle.
-    fn wait(&mut self) -> impl Future<Output = ()> + Send;
-    /// Tells the job what happened. Whatever becomes of it, the next output says what follows.
-    fn tell(&mut self, input: Input);
-}
 
 /// Carries out a job. Dropping the future ends that: its connection is closed, and what can be resumed of a download
 /// stays beside the target.
@@ -38,11 +24,11 @@ pub(crate) trait Machine {
 pub(crate) async fn drive(
     client: &Client,
     job: Job,
-    machine: &mut (impl Machine + Send),
+    running: &mut RunningJob<'_>,
     target: &Path,
     observer: &mut dyn Observer,
 ) -> Result<Finished, Error> {
-    let result = job.span().around(carry_on(client, &job, machine, target, observer)).await;
+    let result = job.span().around(carry_on(client, &job, running, target, observer)).await;
     job.end(&result);
     result
 }
@@ -50,98 +36,59 @@ pub(crate) async fn drive(
 async fn carry_on(
     client: &Client,
     job: &Job,
-    machine: &mut (impl Machine + Send),
+    running: &mut RunningJob<'_>,
     target: &Path,
     observer: &mut dyn Observer,
 ) -> Result<Finished, Error> {
     let mut work = Work::None;
     loop {
-        while let Some(output) = machine.poll()? {
-            match output {
-                Output::Call { call, request, deadline } => {
-                    observer.observe(Progress::Requesting);
-                    let limit = deadline.saturating_duration_since(client.clock().now());
-                    work = Work::Call(call, Box::pin(send(client.http(), request, limit, Some(call))));
-                }
-                Output::Download { call, transfer, first_byte_timeout, stall_timeout } => {
-                    let (sender, progress) = watch::channel(Count::default());
-                    let fetch =
-                        fetch(client, call, *transfer, first_byte_timeout, stall_timeout, target, sender);
-                    work = Work::Fetch(call, Box::pin(fetch), progress);
-                }
-                Output::Abort(call) if work.call() == Some(call) => work = Work::None,
-                Output::Notice(notice) => {
-                    job.notice(&notice);
-                    observer.observe(Progress::Notice(&notice));
-                }
-                Output::Done(result) => return Ok(result?),
-                // An attempt that has ended by itself; new kinds of output are added together with
-                // what carries them out.
-                _ => {}
-            }
-        }
+        let time_left = running.time_left();
         let (input, resumed_from) = tokio::select! {
-            // What has happened is told before the time is: an answer that came with the deadline counts.
+            // An answer that came with the deadline counts, so the time is told last.
             biased;
+            output = poll_fn(|cx| running.poll_output(cx)) => {
+                match output? {
+                    Output::Call { call, request, deadline } => {
+                        observer.observe(Progress::Requesting);
+                        let limit = deadline.saturating_duration_since(client.clock().now());
+                        work = Work::Call(call, Box::pin(send(client.http(), request, limit, Some(call))));
+                    }
+                    Output::Download { call, transfer, first_byte_timeout, stall_timeout } => {
+                        let (sender, progress) = watch::channel(Count::default());
+                        let fetch =
+                            fetch(client, call, *transfer, first_byte_timeout, stall_timeout, target, sender);
+                        work = Work::Fetch(call, Box::pin(fetch), progress);
+                    }
+                    Output::Abort(call) if work.call() == Some(call) => work = Work::None,
+                    Output::Notice(notice) => {
+                        job.notice(&notice);
+                        observer.observe(Progress::Notice(&notice));
+                    }
+                    Output::Done(result) => return Ok(result?),
+                    // The abort of an attempt that has ended by itself. Other outputs do not exist yet.
+                    _ => {}
+                }
+                continue;
+            }
             happened = work.next() => happened,
-            () = machine.wait() => continue,
+            () = tick(time_left) => {
+                running.tell(Input::Tick);
+                continue;
+            }
         };
         if !matches!(input, Input::Progress { .. }) {
             work = Work::None;
         }
         show(&input, resumed_from, target, observer);
-        machine.tell(input);
+        running.tell(input);
     }
 }
 
-/// A job by itself, without a store.
-pub(crate) struct Alone {
-    pub(crate) export: Export,
-    pub(crate) clock: Clock,
-}
-
-impl Machine for Alone {
-    fn poll(&mut self) -> Result<Option<Output>, Error> {
-        Ok(self.export.poll_output())
-    }
-
-    async fn wait(&mut self) {
-        let deadline = self.export.poll_timeout().unwrap_or_default();
-        sleep(deadline.saturating_duration_since(self.clock.now())).await;
-        self.tell(Input::Tick);
-    }
-
-    fn tell(&mut self, input: Input) {
-        let _ = self.export.handle(self.clock.now(), input);
-    }
-}
-
-impl Machine for RunningJob<'_, TaskWaker> {
-    fn poll(&mut self) -> Result<Option<Output>, Error> {
-        match self.take() {
-            Some(Message::Output(output)) => Ok(Some(output)),
-            Some(Message::NotSaved(error)) => Err(error.into()),
-            None => Ok(None),
-        }
-    }
-
-    async fn wait(&mut self) {
-        // It remembers a wake-up that nobody waited for.
-        self.waker().0.notified().await;
-    }
-
-    fn tell(&mut self, input: Input) {
-        RunningJob::tell(self, input);
-    }
-}
-
-/// Wakes a task.
-#[derive(Debug, Default)]
-pub(crate) struct TaskWaker(Notify);
-
-impl Waker for TaskWaker {
-    fn wake(&self) {
-        self.0.notify_one();
+/// Ends when the job must be told the time.
+async fn tick(time_left: Option<Duration>) {
+    match time_left {
+        Some(time) => sleep(time).await,
+        None => pending().await,
     }
 }
 
@@ -168,7 +115,7 @@ impl Work<'_> {
     /// middle, it goes on from there the next time.
     async fn next(&mut self) -> (Input, u64) {
         match self {
-            Self::None => std::future::pending().await,
+            Self::None => pending().await,
             Self::Call(call, answering) => (Input::of_call(*call, answering.await), 0),
             Self::Fetch(call, fetching, progress) => tokio::select! {
                 // The end is looked at first, so that no progress is told after it.

@@ -11,10 +11,10 @@ use abyssale_core::{
     ApiKey, BannerId, InvalidBannerId, Limits, SigningSecret, Store, StoreError, TokenPlacement,
     UnknownOutcome,
 };
-use abyssale_host::{Callback, CallbackSettings, Error, Jobs, ListenerSettings, jobs::JobsHandler};
+use abyssale_host::{Callback, CallbackSettings, Error, Jobs, ListenerSettings};
 use tokio::task::spawn_blocking;
 
-use crate::{Client, ClientBuilder, Job, Listener, Receiver, ReceiverService, Resumed, drive::TaskWaker};
+use crate::{Client, ClientBuilder, Job, Listener, Receiver, ReceiverService, Resumed};
 
 /// Carries out exports, as many at once as there are tasks that ask for one.
 ///
@@ -27,7 +27,7 @@ pub struct Exporter(Arc<Inner>);
 struct Inner {
     client: Client,
     callback: Callback,
-    jobs: Arc<Jobs<TaskWaker>>,
+    jobs: Arc<Jobs>,
     receiver: Receiver,
     listener: Option<Listener>,
 }
@@ -77,7 +77,7 @@ impl Exporter {
         &self.0.client
     }
 
-    pub(crate) fn jobs(&self) -> &Jobs<TaskWaker> {
+    pub(crate) fn jobs(&self) -> &Jobs {
         &self.0.jobs
     }
 }
@@ -231,7 +231,7 @@ impl ExporterBuilder {
             None => Jobs::open(config, limits, clock, None)?,
         };
         let jobs = Arc::new(jobs);
-        let receiver = Receiver::new(endpoint, JobsHandler(Arc::clone(&jobs)));
+        let receiver = Receiver::new(endpoint, Arc::clone(&jobs));
         let listener = match self.listen {
             Some(Listen::Address(address)) => Some(receiver.listen_with(address, &self.listener).await?),
             Some(Listen::Socket(socket)) => Some(receiver.listen_on_with(socket, &self.listener)?),

@@ -6,16 +6,9 @@ use std::{
 };
 
 use abyssale_core::{Finished, Goal, Order, webhook::NewExport};
-use abyssale_host::{
-    Error, Observer, Progress,
-    jobs::{RunningJob, StoredJob},
-    trace,
-};
+use abyssale_host::{Error, Observer, Progress, RunningJob, StoredJob, trace};
 
-use crate::{
-    Exporter,
-    drive::{TaskWaker, drive},
-};
+use crate::{Exporter, drive::drive};
 
 /// An export that waits to be carried out by one of the methods that take it.
 ///
@@ -68,8 +61,8 @@ impl<'e> Job<'e> {
     async fn run(mut self, goal: Goal, target: Option<&Path>) -> Result<Outcome, Error> {
         let asked_for = self.order.ids().len();
         let order = self.order.with_goal(goal);
-        let running = self.exporter.jobs().submit(order, target.map(Path::to_owned), TaskWaker::default())?;
-        let job = trace::Job::begin(Some(running.job()), goal, asked_for);
+        let running = self.exporter.jobs().submit(order, target.map(Path::to_owned))?;
+        let job = trace::Job::begin(running.job(), goal, asked_for);
         carry_out(
             self.exporter,
             job,
@@ -94,12 +87,12 @@ impl fmt::Debug for Job<'_> {
 #[must_use = "nothing goes on before the job is carried out"]
 pub struct Resumed<'e> {
     exporter: &'e Exporter,
-    stored: StoredJob<'e, TaskWaker>,
+    stored: StoredJob<'e>,
     observer: Box<dyn Observer + 'e>,
 }
 
 impl<'e> Resumed<'e> {
-    pub(crate) fn new(exporter: &'e Exporter, stored: StoredJob<'e, TaskWaker>) -> Self {
+    pub(crate) fn new(exporter: &'e Exporter, stored: StoredJob<'e>) -> Self {
         Self { exporter, stored, observer: Box::new(|_: Progress<'_>| {}) }
     }
 
@@ -117,7 +110,7 @@ impl<'e> Resumed<'e> {
     /// Where the archive goes: what [`Job::save_to`] was told, as an absolute path. `None` for a job that
     /// [waits](Job::wait) for its event only.
     pub fn target(&self) -> Option<&Path> {
-        self.stored.target().map(PathBuf::as_path)
+        self.stored.target()
     }
 
     /// Carries it out, as far as it was meant to go from the beginning.
@@ -127,7 +120,7 @@ impl<'e> Resumed<'e> {
     pub async fn carry_out(mut self) -> Result<Outcome, Error> {
         let (goal, asked_for) = (self.order().goal(), self.order().ids().len());
         let target = self.target().map(Path::to_owned).unwrap_or_default();
-        let running = self.stored.resume(TaskWaker::default());
+        let running = self.stored.resume();
         let job = trace::Job::resume(running.job(), goal, asked_for);
         carry_out(self.exporter, job, running, &target, asked_for, &mut *self.observer).await
     }
@@ -159,7 +152,7 @@ pub enum Outcome {
 async fn carry_out(
     exporter: &Exporter,
     job: trace::Job,
-    mut running: RunningJob<'_, TaskWaker>,
+    mut running: RunningJob<'_>,
     target: &Path,
     asked_for: usize,
     observer: &mut dyn Observer,

@@ -8,7 +8,7 @@ use abyssale_core::{
     http::{Request, Url},
     webhook::NewExport,
 };
-use abyssale_host::{Clock, Error, Observer, Progress, Settings, download_only, trace::Job};
+use abyssale_host::{Clock, Error, Observer, Progress, RunningJob, Settings, download_only, trace::Job};
 use ureq::{
     Agent,
     tls::{RootCerts, TlsConfig},
@@ -16,7 +16,7 @@ use ureq::{
 };
 
 use crate::{
-    drive::{Alone, drive},
+    drive::drive,
     resolver::GuardedResolver,
     send::{Caller, send},
     sent_probe::SentProbe,
@@ -61,8 +61,8 @@ impl Client {
         config.unknown_outcome = UnknownOutcome::Fail;
         let job = Job::begin(None, order.goal(), order.ids().len());
         let export = Export::new(Arc::new(config), order, self.clock.now());
-        let mut machine = Alone { export, clock: self.clock };
-        let finished = drive(self, job, &mut machine, Path::new(""), &mut observer)?;
+        let mut running = RunningJob::alone(export, self.clock);
+        let finished = drive(self, job, &mut running, Path::new(""), &mut observer)?;
         Ok(finished.export_id().clone())
     }
 
@@ -83,8 +83,8 @@ impl Client {
         mut observer: impl Observer,
     ) -> Result<u64, Error> {
         let export = download_only(&self.config, event, self.clock.now())?;
-        let mut machine = Alone { export, clock: self.clock };
-        match drive(self, Job::fetch(event), &mut machine, path.as_ref(), &mut observer)? {
+        let mut running = RunningJob::alone(export, self.clock);
+        match drive(self, Job::fetch(event), &mut running, path.as_ref(), &mut observer)? {
             Finished::Archive { bytes, .. } => Ok(bytes),
             other => unreachable!("a job with this goal ends with an archive: {other:?}"),
         }

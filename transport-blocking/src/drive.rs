@@ -2,16 +2,13 @@
 
 use std::{
     path::Path,
-    sync::{Condvar, Mutex, MutexGuard, PoisonError},
-    thread,
+    sync::Arc,
+    task::{Context, Poll, Wake, Waker},
+    thread::{self, Thread},
 };
 
-use abyssale_core::{Export, Finished, Input, Output};
-use abyssale_host::{
-    Clock, Error, Observer, Progress,
-    jobs::{Message, RunningJob, Waker},
-    trace::Job,
-};
+use abyssale_core::{Finished, Input, Output};
+use abyssale_host::{Error, Observer, Progress, RunningJob, trace::Job};
 
 use crate::{
     Client,
@@ -19,25 +16,15 @@ use crate::{
     send::send,
 };
 
-/// A job that is carried out in the calling thread.
-pub(crate) trait Machine {
-    /// The next thing to be done, if there is one.
-    fn poll(&mut self) -> Result<Option<Output>, Error>;
-    /// Waits until there may be something to be done.
-    fn wait(&mut self);
-    /// Tells the job what happened. Whatever becomes of it, the next output says what follows.
-    fn tell(&mut self, input: Input);
-}
-
 /// Carries out a job in the calling thread. `target` is where the archive goes.
 pub(crate) fn drive(
     client: &Client,
     job: Job,
-    machine: &mut impl Machine,
+    running: &mut RunningJob<'_>,
     target: &Path,
     observer: &mut dyn Observer,
 ) -> Result<Finished, Error> {
-    let result = job.span().in_scope(|| carry_on(client, &job, machine, target, observer));
+    let result = job.span().in_scope(|| carry_on(client, &job, running, target, observer));
     job.end(&result);
     result
 }
@@ -45,21 +32,21 @@ pub(crate) fn drive(
 fn carry_on(
     client: &Client,
     job: &Job,
-    machine: &mut impl Machine,
+    running: &mut RunningJob<'_>,
     target: &Path,
     observer: &mut dyn Observer,
 ) -> Result<Finished, Error> {
     let clock = client.clock();
     loop {
-        match machine.poll()? {
-            Some(Output::Call { call, request, deadline }) => {
+        match next_output(running)? {
+            Output::Call { call, request, deadline } => {
                 observer.observe(Progress::Requesting);
                 let timeout = deadline.saturating_duration_since(clock.now());
-                machine.tell(Input::of_call(call, send(client.caller(), request, timeout, Some(call))));
+                running.tell(Input::of_call(call, send(client.caller(), request, timeout, Some(call))));
             }
-            Some(Output::Download { call, transfer, first_byte_timeout, stall_timeout }) => {
+            Output::Download { call, transfer, first_byte_timeout, stall_timeout } => {
                 let mut progress = |Count { received, total, resumed_from }| {
-                    machine.tell(Input::Progress { call, received, total });
+                    running.tell(Input::Progress { call, received, total });
                     observer.observe(Progress::Downloading { received, total, resumed_from });
                 };
                 let fetched =
@@ -67,83 +54,42 @@ fn carry_on(
                 if let Ok(bytes) = fetched {
                     observer.observe(Progress::Saved { path: target, bytes });
                 }
-                machine.tell(Input::of_download(call, fetched));
+                running.tell(Input::of_download(call, fetched));
             }
-            Some(Output::Notice(notice)) => {
+            Output::Notice(notice) => {
                 job.notice(&notice);
                 observer.observe(Progress::Notice(&notice));
             }
-            Some(Output::Done(result)) => return Ok(result?),
+            Output::Done(result) => return Ok(result?),
             // Attempts are made one after the other here, so there is none to abort; new kinds of output are added
             // together with what carries them out.
-            Some(_) => {}
-            None => machine.wait(),
+            _ => {}
         }
     }
 }
 
-/// A job by itself, without a store.
-pub(crate) struct Alone {
-    pub(crate) export: Export,
-    pub(crate) clock: Clock,
-}
-
-impl Machine for Alone {
-    fn poll(&mut self) -> Result<Option<Output>, Error> {
-        Ok(self.export.poll_output())
-    }
-
-    fn wait(&mut self) {
-        let deadline = self.export.poll_timeout().unwrap_or_default();
-        thread::sleep(deadline.saturating_duration_since(self.clock.now()));
-        self.tell(Input::Tick);
-    }
-
-    fn tell(&mut self, input: Input) {
-        let _ = self.export.handle(self.clock.now(), input);
-    }
-}
-
-impl Machine for RunningJob<'_, ThreadWaker> {
-    fn poll(&mut self) -> Result<Option<Output>, Error> {
-        match self.take() {
-            Some(Message::Output(output)) => Ok(Some(output)),
-            Some(Message::NotSaved(error)) => Err(error.into()),
-            None => Ok(None),
+/// Waits for the next output of a job.
+fn next_output(running: &mut RunningJob<'_>) -> Result<Output, Error> {
+    let waker = Waker::from(Arc::new(Unpark(thread::current())));
+    loop {
+        if let Poll::Ready(output) = running.poll_output(&mut Context::from_waker(&waker)) {
+            return output;
         }
-    }
-
-    fn wait(&mut self) {
-        self.waker().wait();
-    }
-
-    fn tell(&mut self, input: Input) {
-        RunningJob::tell(self, input);
+        match running.time_left() {
+            None => thread::park(),
+            Some(time) => {
+                thread::park_timeout(time);
+                running.tell(Input::Tick);
+            }
+        }
     }
 }
 
 /// Wakes a thread.
-#[derive(Debug, Default)]
-pub(crate) struct ThreadWaker {
-    has_rung: Mutex<bool>,
-    ringing: Condvar,
-}
+struct Unpark(Thread);
 
-impl ThreadWaker {
-    /// Waits until it rings, or has rung since the last time.
-    fn wait(&self) {
-        let waiting = self.ringing.wait_while(self.has_rung(), |has_rung| !*has_rung);
-        *waiting.unwrap_or_else(PoisonError::into_inner) = false;
-    }
-
-    fn has_rung(&self) -> MutexGuard<'_, bool> {
-        self.has_rung.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Waker for ThreadWaker {
-    fn wake(&self) {
-        *self.has_rung() = true;
-        self.ringing.notify_one();
+impl Wake for Unpark {
+    fn wake(self: Arc<Self>) {
+        self.0.unpark();
     }
 }

@@ -10,9 +10,9 @@ use std::{
 use abyssale_core::{
     ApiKey, BannerId, InvalidBannerId, Limits, SigningSecret, Store, TokenPlacement, UnknownOutcome,
 };
-use abyssale_host::{Callback, CallbackSettings, Error, Jobs, ListenerSettings, jobs::JobsHandler};
+use abyssale_host::{Callback, CallbackSettings, Error, Jobs, ListenerSettings};
 
-use crate::{Client, ClientBuilder, Job, Listener, Receiver, Resumed, drive::ThreadWaker};
+use crate::{Client, ClientBuilder, Job, Listener, Receiver, Resumed};
 
 /// Carries out exports, as many at once as there are threads that ask for one.
 ///
@@ -25,7 +25,7 @@ pub struct Exporter(Arc<Inner>);
 struct Inner {
     client: Client,
     callback: Callback,
-    jobs: Arc<Jobs<ThreadWaker>>,
+    jobs: Arc<Jobs>,
     receiver: Receiver,
     listener: Option<Listener>,
 }
@@ -70,7 +70,7 @@ impl Exporter {
         &self.0.client
     }
 
-    pub(crate) fn jobs(&self) -> &Jobs<ThreadWaker> {
+    pub(crate) fn jobs(&self) -> &Jobs {
         &self.0.jobs
     }
 }
@@ -218,7 +218,7 @@ impl ExporterBuilder {
         let store = self.store.map(|NoDebug(store)| store);
         let jobs = Jobs::open(Arc::clone(client.config()), self.limits, client.clock(), store)?;
         let jobs = Arc::new(jobs);
-        let receiver = Receiver::new(endpoint, JobsHandler(Arc::clone(&jobs)));
+        let receiver = Receiver::new(endpoint, Arc::clone(&jobs));
         let listener = match self.listen {
             Some(Listen::Address(address)) => Some(receiver.listen_with(address, &self.listener)?),
             Some(Listen::Socket(socket)) => Some(receiver.listen_on_with(socket, &self.listener)?),

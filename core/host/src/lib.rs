@@ -13,7 +13,7 @@ mod counters;
 mod download_file;
 mod download_only;
 mod error;
-pub mod jobs;
+mod jobs;
 mod listener_settings;
 mod progress;
 mod receiver;
@@ -33,7 +33,7 @@ pub use self::{
     download_file::DownloadFile,
     download_only::download_only,
     error::Error,
-    jobs::Jobs,
+    jobs::{Jobs, RunningJob, StoredJob},
     listener_settings::{DELIVERY_TIMEOUT, ListenerSettings},
     progress::{Observer, Progress},
     receiver::{Answer, Deliveries, Handler, Taken},

@@ -116,8 +116,8 @@ impl Job {
     }
 
     /// A job that an earlier process has begun.
-    pub fn resume(number: JobId, goal: Goal, banners: usize) -> Self {
-        let job = Self::new(Some(number), goal, banners);
+    pub fn resume(number: Option<JobId>, goal: Goal, banners: usize) -> Self {
+        let job = Self::new(number, goal, banners);
         event!(target: JOB, parent: job.0.id(), Level::INFO, "job resumed");
         job
     }

@@ -1,24 +1,23 @@
-//! Where the jobs of one exporter are administered: core's [`Exports`] behind a lock, a store, and a mailbox for each job.
+//! The jobs of one exporter: core's [`Exports`] behind a lock, with a store and a mailbox for each job.
 //!
 //! ```text
-//!   a job's thread or task          the jobs                         the saver thread
-//!   ──────────────────────          ──────────                         ───────────────────
-//!   RunningJob::tell ───────────────────► Exports ──► outputs ──┐
-//!   Jobs::handle_later ─────────►         ──► changes ──┤
-//!                                                         ▼
-//!   RunningJob::take ◄── mailbox ◄── directly, if there is no store and nothing to save
-//!                     ▲                                   │
-//!                     └─── once the batch is saved ◄──────┴──► Store::write, one batch at a time; the time
+//!   a job's thread or task                                      the saver thread
+//!   ──────────────────────                                      ────────────────
+//!   RunningJob::tell ─────┐
+//!   Jobs::handle_later ───┴─► Exports ──► changes ──► save queue ──► Store::write
+//!                                    └──► outputs ──►     │
+//!   RunningJob::poll_output ◄──── mailbox ◄───────────────┘ once the changes are saved
 //! ```
 //!
-//! Whoever tells the jobs something also takes what follows from it out of [`Exports`]. With a store, both the outputs
-//! and the replies to deliveries wait for the next batch: nothing is done, and nothing acknowledged, that is not saved.
-//! While a batch is being written the next one gathers, so however many jobs there are, they share the disk's time.
+//! Whatever changes a job also queues the change, and behind it the outputs and replies that the change causes. The saver
+//! writes everything that is queued in one batch and then releases what waited for it: an output to the mailbox of its
+//! job, a reply to its delivery. So no request is sent and no delivery acknowledged before the job is saved, and a slow
+//! store costs one write for many jobs. Without a store, outputs and replies are released at once.
 //!
-//! When the store fails, deliveries are answered 503 and the batch is tried again until it is saved; jobs that it
-//! would have been the first to save are given up, since nothing was asked for them. A job is struck out of the store
-//! once its thread or task has taken the result. A job whose thread or task has gone before that is cancelled, or, with
-//! a store, [held](Exports::hold) until somebody goes on with it, in this process or another.
+//! When a write fails, deliveries get status 503 and the saver tries again. A new job that cannot be saved is given up,
+//! because no request was sent for it. A finished job is removed from the store when its thread or task has taken the
+//! result. A job whose handle is dropped earlier is [held](Exports::hold) until it is resumed, in this process or
+//! another; without a store it is cancelled.
 
 mod handle;
 mod mailbox;
@@ -44,59 +43,57 @@ use abyssale_core::{
 use self::{mailbox::Mailbox, save_queue::SaveQueue};
 use crate::{Answer, Clock, Error, Handler, store::Record};
 
-pub use self::{
-    handle::{RunningJob, StoredJob},
-    mailbox::{Message, Waker},
-};
+pub use self::handle::{RunningJob, StoredJob};
 
 /// The jobs of one exporter. See the [module](self).
-pub struct Jobs<W: Waker> {
-    shared: Arc<Shared<W>>,
+pub struct Jobs {
+    shared: Arc<Shared>,
     saver: Mutex<Option<JoinHandle<()>>>,
 }
 
-struct Shared<W> {
-    state: Mutex<State<W>>,
+struct Shared {
+    state: Mutex<State>,
     /// Wakes the saver.
     work: Condvar,
     clock: Clock,
 }
 
-struct State<W> {
+struct State {
     exports: Exports,
-    mailboxes: BTreeMap<JobId, Arc<Mailbox<W>>>,
+    /// Of the jobs that have a handle.
+    mailboxes: BTreeMap<JobId, Mailbox>,
     /// `None` without a store.
-    save_queue: Option<SaveQueue<W>>,
-    /// Jobs that nobody carries out.
+    queue: Option<SaveQueue>,
+    /// The jobs that can be resumed.
     held: BTreeSet<JobId>,
-    /// Records that no job could be made of, until somebody has been told.
-    unread: Vec<(JobId, RestoreError)>,
-    /// What is on its way from the jobs to the mailboxes.
-    polled: Vec<(Arc<Mailbox<W>>, Output)>,
-    /// When the saver looks at the time again.
+    /// Records that cannot be restored, until [`Jobs::resume`] has reported them.
+    unreadable: Vec<(JobId, RestoreError)>,
+    /// When the saver wakes up by itself.
     alarm: Option<Timestamp>,
     closing: bool,
 }
 
-impl<W: Waker> Jobs<W> {
-    /// Reads the jobs that are in the store, each held, and starts the saver.
+impl Jobs {
+    /// Loads the jobs from the store, each held, and starts the saver.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the store cannot be read or the thread cannot be started.
     pub fn open(
         config: Arc<Config>,
         limits: Limits,
         clock: Clock,
-        store: Option<Box<dyn Store>>,
+        mut store: Option<Box<dyn Store>>,
     ) -> Result<Self, Error> {
         let mut state = State {
             exports: Exports::new(config, limits),
             mailboxes: BTreeMap::new(),
-            save_queue: store.is_some().then(SaveQueue::new),
+            queue: store.is_some().then(SaveQueue::default),
             held: BTreeSet::new(),
-            unread: Vec::new(),
-            polled: Vec::new(),
+            unreadable: Vec::new(),
             alarm: None,
             closing: false,
         };
-        let mut store = store;
         if let Some(store) = &mut store {
             for (job, record) in store.load()? {
                 state.restore(clock.now(), job, &record);
@@ -107,47 +104,46 @@ impl<W: Waker> Jobs<W> {
         Ok(Self { shared, saver: Mutex::new(Some(saver)) })
     }
 
-    /// Adds a job for an order, and returns the handle that runs it.
+    /// Adds a job. Its first request waits until the job is saved.
     ///
-    /// `target` is kept with it, as an absolute path.
-    pub fn submit(
-        &self,
-        order: Order,
-        target: Option<PathBuf>,
-        waker: W,
-    ) -> Result<RunningJob<'_, W>, Error> {
+    /// `target` is saved with the job, as an absolute path.
+    ///
+    /// # Errors
+    ///
+    /// Fails if there are as many jobs as the limits allow, or if the working directory is unknown.
+    pub fn submit(&self, order: Order, target: Option<PathBuf>) -> Result<RunningJob<'_>, Error> {
         let target = target.map(std::path::absolute).transpose().map_err(Error::WorkingDirectory)?;
         let mut state = self.shared.lock();
         let job = state.exports.submit(self.shared.clock.now(), order)?;
-        if let Some(save_queue) = &mut state.save_queue {
-            save_queue.add(job, target, true);
+        if let Some(queue) = &mut state.queue {
+            queue.add(job, target, true);
         }
-        Ok(self.running(state, job, waker))
+        Ok(self.start(state, job))
     }
 
-    /// The jobs that are in the store and that nobody carries out, oldest first; and, once, those records that no job can
-    /// be made of. They stay in the store.
-    pub fn resume(&self) -> Vec<Result<StoredJob<'_, W>, Error>> {
+    /// Returns the jobs in the store that have no handle, oldest first, then the records that cannot be restored. Those
+    /// are reported once and stay in the store.
+    pub fn resume(&self) -> Vec<Result<StoredJob<'_>, Error>> {
         let mut state = self.shared.lock();
         let held = std::mem::take(&mut state.held).into_iter();
         let mut stored: Vec<_> = held.filter_map(|job| StoredJob::new(self, &state, job)).map(Ok).collect();
-        let unread = std::mem::take(&mut state.unread);
-        stored.extend(unread.into_iter().map(|(job, source)| Err(Error::Record { job, source })));
+        let unreadable = std::mem::take(&mut state.unreadable);
+        stored.extend(unreadable.into_iter().map(|(job, source)| Err(Error::Record { job, source })));
         stored
     }
 
-    /// How many jobs there are, held ones included.
+    /// Returns the number of jobs, including held ones.
     pub fn len(&self) -> usize {
         self.shared.lock().exports.len()
     }
 
-    /// Whether there is no job.
+    /// Returns whether there is no job.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// Saves what is not saved, and gives the store back. From then on every delivery is answered with 503, so that it
-    /// comes again after the restart.
+    /// Saves what is unsaved and closes the store. Every later delivery gets status 503, so that the service delivers it
+    /// again after the restart.
     pub fn close(&self) {
         self.shared.lock().closing = true;
         self.shared.work.notify_all();
@@ -158,94 +154,95 @@ impl<W: Waker> Jobs<W> {
         }
     }
 
-    fn running(&self, mut state: MutexGuard<'_, State<W>>, job: JobId, waker: W) -> RunningJob<'_, W> {
-        let mailbox = Arc::new(Mailbox::new(waker));
-        state.mailboxes.insert(job, Arc::clone(&mailbox));
-        self.shared.pump(&mut state);
-        RunningJob::new(self, job, mailbox)
+    fn start(&self, mut state: MutexGuard<'_, State>, job: JobId) -> RunningJob<'_> {
+        state.mailboxes.insert(job, Mailbox::default());
+        self.shared.advance(&mut state);
+        RunningJob::of(self, job)
     }
 }
 
-impl<W: Waker> Drop for Jobs<W> {
+impl Drop for Jobs {
     fn drop(&mut self) {
         self.close();
     }
 }
 
-impl<W: Waker> Shared<W> {
-    fn lock(&self) -> MutexGuard<'_, State<W>> {
-        // A job that panicked while it was told something is damaged at most itself.
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        // A panic inside a job's machine damages at most that job.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Takes out of the jobs what has to be done, and leaves it where it is found.
-    fn pump(&self, state: &mut State<W>) {
-        state.gather();
-        while let Some((job, output)) = state.exports.poll_output() {
-            let is_done = matches!(output, Output::Done(_));
-            let mailbox =
-                if is_done { state.mailboxes.remove(&job) } else { state.mailboxes.get(&job).cloned() };
-            state.polled.extend(mailbox.map(|mailbox| (mailbox, output)));
+    /// Queues what has changed, and behind it the outputs that follow.
+    fn advance(&self, state: &mut State) {
+        // A job whose last output is polled below no longer exists; its result is saved first.
+        state.queue_changes();
+        let mut outputs = Vec::new();
+        while let Some(output) = state.exports.poll_output() {
+            outputs.push(output);
         }
-        // From here on, what was polled may have been sent.
-        state.gather();
-        for (mailbox, output) in std::mem::take(&mut state.polled) {
-            match &mut state.save_queue {
-                Some(save_queue) => save_queue.post(&mailbox, Message::Output(output)),
-                None => mailbox.post(Message::Output(output)),
+        // Polling makes a request count as sent, which is saved before the request is released.
+        state.queue_changes();
+        for (job, output) in outputs {
+            match &mut state.queue {
+                Some(queue) if !queue.is_settled() => queue.release_once_saved(job, output),
+                _ => state.release(job, output),
             }
         }
-        let is_due = state.save_queue.as_ref().is_some_and(|save_queue| !save_queue.is_settled());
+        let is_unsaved = state.queue.as_ref().is_some_and(|queue| !queue.is_settled());
         let next = state.exports.poll_timeout();
-        if is_due || next.is_some_and(|next| state.alarm.is_none_or(|alarm| next < alarm)) {
+        if is_unsaved || next.is_some_and(|next| state.alarm.is_none_or(|alarm| next < alarm)) {
             self.work.notify_one();
         }
     }
 }
 
-impl<W: Waker> State<W> {
+impl State {
     fn restore(&mut self, now: Timestamp, job: JobId, record: &[u8]) {
         let restored = Record::read(record).and_then(|Record { target, snapshot }| {
             self.exports.restore(now, job, snapshot)?;
             self.exports.hold(now, job);
             Ok(target)
         });
-        match (restored, &mut self.save_queue) {
-            (Ok(target), Some(save_queue)) => {
-                save_queue.add(job, target, false);
+        match (restored, &mut self.queue) {
+            (Ok(target), Some(queue)) => {
+                queue.add(job, target, false);
                 self.held.insert(job);
             }
             (Err(error), _) => {
                 self.exports.reserve(job);
-                self.unread.push((job, error));
+                self.unreadable.push((job, error));
             }
             (Ok(_), None) => {}
         }
     }
 
-    /// Writes into the save queue what has moved on. A job that is over stays in the store, with its result, until somebody has
-    /// taken that.
-    fn gather(&mut self) {
-        let Some(save_queue) = &mut self.save_queue else { return self.exports.forget_changes() };
+    /// Queues the jobs that have changed. A finished job stays in the store, with its result, until the result is taken.
+    fn queue_changes(&mut self) {
+        let Some(queue) = &mut self.queue else { return self.exports.forget_changes() };
         for (job, change) in self.exports.take_changes() {
             if let Change::Save(snapshot) = change {
-                save_queue.save(job, snapshot);
+                queue.save(job, &snapshot);
             }
+        }
+    }
+
+    /// Hands an output to the job's handle, if it has one.
+    fn release(&mut self, job: JobId, output: Output) {
+        if let Some(mailbox) = self.mailboxes.get_mut(&job) {
+            mailbox.push(Ok(output));
         }
     }
 }
 
-impl<W: Waker> Handler for Jobs<W> {
+impl Handler for Arc<Jobs> {
     fn handle(&self, now: Timestamp, delivery: Delivery) -> Reply {
         let (sender, reply) = mpsc::sync_channel(1);
-        self.handle_later(
-            now,
-            delivery,
-            Box::new(move |reply| {
-                // Who asked waits for it below.
-                let _taken = sender.send(reply);
-            }),
-        );
+        let answer = move |reply| {
+            // The receiving end waits below.
+            let _taken = sender.send(reply);
+        };
+        self.handle_later(now, delivery, Box::new(answer));
         reply.recv().unwrap_or(Reply::Unavailable)
     }
 
@@ -255,35 +252,20 @@ impl<W: Waker> Handler for Jobs<W> {
             return answer(Reply::Unavailable);
         }
         let reply = state.exports.handle_delivery(now, &delivery);
-        self.shared.pump(&mut state);
-        match &mut state.save_queue {
-            Some(save_queue) if reply == Reply::Acknowledged => {
-                let reply = |saved| if saved { Reply::Acknowledged } else { Reply::Unavailable };
-                save_queue.when_saved(Box::new(move |saved| answer(reply(saved))));
+        self.shared.advance(&mut state);
+        match &mut state.queue {
+            Some(queue) if reply == Reply::Acknowledged => {
+                queue.acknowledge_once_saved(answer);
                 self.shared.work.notify_one();
             }
-            // It is kept in memory, as everything is here: to have it again would make nothing safer.
+            // All jobs are in memory only: delivering the event again would make nothing safer.
             None if reply == Reply::Unavailable => answer(Reply::Acknowledged),
             _ => answer(reply),
         }
     }
 }
 
-/// Hands deliveries to jobs that are shared.
-#[derive(Debug)]
-pub struct JobsHandler<W: Waker>(pub Arc<Jobs<W>>);
-
-impl<W: Waker> Handler for JobsHandler<W> {
-    fn handle(&self, now: Timestamp, delivery: Delivery) -> Reply {
-        self.0.handle(now, delivery)
-    }
-
-    fn handle_later(&self, now: Timestamp, delivery: Delivery, answer: Answer) {
-        self.0.handle_later(now, delivery, answer);
-    }
-}
-
-impl<W: Waker> fmt::Debug for Jobs<W> {
+impl fmt::Debug for Jobs {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Jobs").field("jobs", &self.len()).finish_non_exhaustive()
     }

@@ -1,184 +1,157 @@
-//! What is to be saved, and what has to wait until it is: batch by batch, so that one write serves all that happened
-//! while the last one was under way.
+//! The changes that are not saved yet, and the outputs and replies that wait for them. One write serves everything that
+//! was queued during the write before it.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    path::PathBuf,
-    sync::Arc,
+    mem,
+    path::{Path, PathBuf},
     time::Duration,
 };
 
-use abyssale_core::{JobId, Snapshot, StoreError, Timestamp, Write};
+use abyssale_core::{JobId, Output, Snapshot, Timestamp, Write, webhook::Reply};
 
-use super::mailbox::{Mailbox, Message, Waker};
-use crate::store::Record;
+use crate::{Answer, store::Record};
 
-/// The unsaved changes of jobs that have a store.
-pub(super) struct SaveQueue<W> {
-    pub(super) next: Batch<W>,
-    is_writing: bool,
+/// The unsaved changes of all jobs.
+#[derive(Default)]
+pub(super) struct SaveQueue {
+    /// Waits for the next write.
+    next: Batch,
+    /// Waits for the write under way. Its changes are with the saver.
+    writing: Option<Batch>,
     /// Jobs of which nothing is in the store yet.
     new: BTreeSet<JobId>,
-    /// Where each job's archive goes.
-    targets: BTreeMap<JobId, Option<Arc<PathBuf>>>,
-    /// While the store fails: how often it has, and when to try again.
-    failed: u32,
-    pause: Option<Timestamp>,
+    /// The target of each job in the store or on its way there.
+    targets: BTreeMap<JobId, Option<PathBuf>>,
+    /// How many writes in a row have failed, and when the next one may begin.
+    failures: u32,
+    retry_at: Timestamp,
 }
 
-/// What is written at once, and what waits for it.
-pub(super) struct Batch<W> {
-    /// `None` for a job that is to be removed.
-    changes: BTreeMap<JobId, Option<Moved>>,
-    outbox: Vec<(Arc<Mailbox<W>>, Message)>,
-    /// Called with whether everything that was queued before them is saved.
-    waiting: Vec<Box<dyn FnOnce(bool) + Send>>,
+#[derive(Default)]
+struct Batch {
+    changes: BTreeMap<JobId, Write>,
+    outputs: Vec<(JobId, Output)>,
+    replies: Vec<Answer>,
 }
 
-/// A job as it stands, and where its archive goes.
-type Moved = (Box<Snapshot>, Option<Arc<PathBuf>>);
-
-impl<W: Waker> SaveQueue<W> {
-    pub(super) fn new() -> Self {
-        Self {
-            next: Batch::default(),
-            is_writing: false,
-            new: BTreeSet::new(),
-            targets: BTreeMap::new(),
-            failed: 0,
-            pause: None,
-        }
-    }
-
-    /// A job that is in the store already, or is new.
+impl SaveQueue {
+    /// Adds a job, new or from the store.
     pub(super) fn add(&mut self, job: JobId, target: Option<PathBuf>, is_new: bool) {
-        self.targets.insert(job, target.map(Arc::new));
+        self.targets.insert(job, target);
         if is_new {
             self.new.insert(job);
         }
     }
 
-    pub(super) fn target(&self, job: JobId) -> Option<&PathBuf> {
+    /// Returns the path that the job's archive is saved to.
+    pub(super) fn target(&self, job: JobId) -> Option<&Path> {
         self.targets.get(&job)?.as_deref()
     }
 
-    /// A job has moved on. Nothing is kept of one that has been struck out.
-    pub(super) fn save(&mut self, job: JobId, snapshot: Box<Snapshot>) {
+    /// Queues a job as it is now. A job that was removed stays removed.
+    pub(super) fn save(&mut self, job: JobId, snapshot: &Snapshot) {
         if let Some(target) = self.targets.get(&job) {
-            self.next.changes.insert(job, Some((snapshot, target.clone())));
+            let record = Record::write(target.as_deref(), snapshot);
+            self.next.changes.insert(job, Write::Save(record));
         }
     }
 
-    /// A job is over, and whoever wanted its result has it.
-    pub(super) fn strike_out(&mut self, job: JobId) {
+    /// Removes a job from the store, and drops its outputs.
+    pub(super) fn remove(&mut self, job: JobId) {
         if self.targets.remove(&job).is_none() {
             return;
         }
-        if self.new.remove(&job) && !self.is_writing {
+        self.drop_outputs(job);
+        if self.new.remove(&job) && self.writing.is_none() {
             self.next.changes.remove(&job);
         } else {
-            self.next.changes.insert(job, None);
+            self.next.changes.insert(job, Write::Remove);
         }
     }
 
-    /// Delivers a message once everything that is queued now is saved.
-    pub(super) fn post(&mut self, mailbox: &Arc<Mailbox<W>>, message: Message) {
+    /// Drops the outputs of a job whose handle is gone: a later handle must not carry them out.
+    pub(super) fn drop_outputs(&mut self, job: JobId) {
+        for batch in [Some(&mut self.next), self.writing.as_mut()].into_iter().flatten() {
+            batch.outputs.retain(|(other, _)| *other != job);
+        }
+    }
+
+    /// Releases an output once everything that is queued now is saved.
+    pub(super) fn release_once_saved(&mut self, job: JobId, output: Output) {
+        self.next.outputs.push((job, output));
+    }
+
+    /// Acknowledges a delivery once everything that is queued now is saved. If that fails, replies
+    /// [`Reply::Unavailable`].
+    pub(super) fn acknowledge_once_saved(&mut self, answer: Answer) {
         if self.is_settled() {
-            mailbox.post(message);
+            answer(Reply::Acknowledged);
         } else {
-            self.next.outbox.push((Arc::clone(mailbox), message));
+            self.next.replies.push(answer);
         }
     }
 
-    /// Calls back once everything is saved that is in the save queue now, or could not be.
-    pub(super) fn when_saved(&mut self, then: Box<dyn FnOnce(bool) + Send>) {
-        if self.is_settled() {
-            then(true);
-        } else {
-            self.next.waiting.push(then);
-        }
-    }
-
-    /// Whether everything is saved.
+    /// Returns whether everything is saved and nothing waits.
     pub(super) fn is_settled(&self) -> bool {
-        !self.is_writing && self.next.is_empty()
+        self.writing.is_none() && self.next.is_empty()
     }
 
-    /// When there is something to write, if there is.
+    /// Returns when the next write is due, if there is one.
     pub(super) fn due(&self) -> Option<Timestamp> {
-        (!self.next.is_empty()).then(|| self.pause.unwrap_or_default())
+        (!self.next.is_empty()).then_some(self.retry_at)
     }
 
-    /// Hands out what is to be written now; [`end`](Self::end) must follow.
-    pub(super) fn begin(&mut self) -> Batch<W> {
-        self.is_writing = true;
-        std::mem::take(&mut self.next)
+    /// Begins a write and returns its changes. [`saved`](Self::saved) or [`failed`](Self::failed) must follow.
+    pub(super) fn begin(&mut self) -> Vec<(JobId, Write)> {
+        let mut batch = mem::take(&mut self.next);
+        let changes = mem::take(&mut batch.changes).into_iter().collect();
+        self.writing = Some(batch);
+        changes
     }
 
-    /// Takes back what was written, or was not. Returns the new jobs that could not be saved.
-    pub(super) fn end(
-        &mut self,
-        now: Timestamp,
-        batch: Batch<W>,
-        written: &Result<(), StoreError>,
-    ) -> Vec<JobId> {
-        self.is_writing = false;
-        let saved = written.is_ok();
-        for then in batch.waiting {
-            then(saved);
+    /// Ends a write that succeeded: acknowledges its deliveries, and returns the outputs to release.
+    pub(super) fn saved(&mut self, changes: &[(JobId, Write)]) -> Vec<(JobId, Output)> {
+        let Batch { outputs, replies, .. } = self.writing.take().unwrap_or_default();
+        for answer in replies {
+            answer(Reply::Acknowledged);
         }
-        if saved {
-            (self.failed, self.pause) = (0, None);
-            for job in batch.changes.keys() {
-                self.new.remove(job);
-            }
-            for (mailbox, message) in batch.outbox {
-                mailbox.post(message);
-            }
-            return Vec::new();
+        (self.failures, self.retry_at) = (0, Timestamp::default());
+        for (job, _) in changes {
+            self.new.remove(job);
         }
-        self.failed += 1;
-        self.pause = Some(now.saturating_add((FIRST_PAUSE * self.failed).min(LONGEST_PAUSE)));
-        // All of it is tried again together with what has come since, which is newer.
-        let newer = std::mem::take(&mut self.next);
-        self.next.changes = batch.changes;
-        self.next.changes.extend(newer.changes);
-        self.next.outbox = batch.outbox;
-        self.next.outbox.extend(newer.outbox);
-        self.next.waiting = newer.waiting;
-        let unsaved: Vec<_> =
-            self.new.iter().filter(|job| self.next.changes.contains_key(job)).copied().collect();
+        outputs
+    }
+
+    /// Ends a write that failed: its changes are written again, together with later ones. Returns the new jobs among
+    /// them, which are removed.
+    pub(super) fn failed(&mut self, now: Timestamp, changes: Vec<(JobId, Write)>) -> Vec<JobId> {
+        let Batch { mut outputs, replies, .. } = self.writing.take().unwrap_or_default();
+        for answer in replies {
+            answer(Reply::Unavailable);
+        }
+        self.failures += 1;
+        self.retry_at = now.saturating_add((FIRST_PAUSE * self.failures).min(LONGEST_PAUSE));
+        for (job, write) in changes {
+            self.next.changes.entry(job).or_insert(write);
+        }
+        outputs.append(&mut self.next.outputs);
+        self.next.outputs = outputs;
+        let is_unsaved = |job: &&JobId| self.next.changes.contains_key(job);
+        let unsaved: Vec<_> = self.new.iter().filter(is_unsaved).copied().collect();
         for job in &unsaved {
-            // Its messages are dropped: nothing was asked for it.
-            self.strike_out(*job);
+            self.remove(*job);
         }
         unsaved
     }
 }
 
-impl<W> Batch<W> {
+impl Batch {
     fn is_empty(&self) -> bool {
-        self.changes.is_empty() && self.outbox.is_empty() && self.waiting.is_empty()
-    }
-
-    /// As the store wants it.
-    pub(super) fn records(&self) -> Vec<(JobId, Write)> {
-        let write = |change: &Option<Moved>| match change {
-            Some((snapshot, target)) => {
-                Write::Save(Record::write(target.as_deref().map(PathBuf::as_path), snapshot))
-            }
-            None => Write::Remove,
-        };
-        self.changes.iter().map(|(job, change)| (*job, write(change))).collect()
+        self.changes.is_empty() && self.outputs.is_empty() && self.replies.is_empty()
     }
 }
 
-impl<W> Default for Batch<W> {
-    fn default() -> Self {
-        Self { changes: BTreeMap::new(), outbox: Vec::new(), waiting: Vec::new() }
-    }
-}
-
-/// How long the store is left alone after it failed, growing by as much with each time.
+/// How long the saver waits after a failed write; as much longer after each further one.
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);

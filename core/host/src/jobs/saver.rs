@@ -1,4 +1,4 @@
-//! The saver thread: it writes what is to be saved, and looks at the time.
+//! The saver thread: it writes what is queued, and tells the jobs when a deadline has come.
 
 use std::{
     io,
@@ -8,58 +8,42 @@ use std::{
     time::Duration,
 };
 
-use abyssale_core::{Store, StoreError};
+use abyssale_core::{Input, JobId, Store, StoreError, Write};
 
-use super::{
-    Shared,
-    mailbox::{Message, Waker},
-    save_queue::{Batch, SaveQueue},
-};
+use super::{SaveQueue, Shared, State};
 use crate::trace::Saving;
 
-pub(super) fn start<W: Waker>(
-    shared: Arc<Shared<W>>,
-    store: Option<Box<dyn Store>>,
-) -> io::Result<JoinHandle<()>> {
+pub(super) fn start(shared: Arc<Shared>, store: Option<Box<dyn Store>>) -> io::Result<JoinHandle<()>> {
     thread::Builder::new().name("abyssale-saver".into()).spawn(move || work(&shared, store))
 }
 
-fn work<W: Waker>(shared: &Shared<W>, mut store: Option<Box<dyn Store>>) {
+fn work(shared: &Shared, mut store: Option<Box<dyn Store>>) {
     let mut state = shared.lock();
     loop {
         let now = shared.clock.now();
         if state.exports.poll_timeout().is_some_and(|next| next <= now) && !state.closing {
             state.exports.handle_timeout(now);
-            shared.pump(&mut state);
+            shared.advance(&mut state);
         }
-        let due = state.save_queue.as_ref().and_then(SaveQueue::due);
+        let due = state.queue.as_ref().and_then(SaveQueue::due);
         let is_due = due.is_some_and(|due| due <= now || state.closing);
-        if let (true, Some(save_queue), Some(store)) = (is_due, &mut state.save_queue, &mut store) {
-            let batch = save_queue.begin();
+        if let (true, Some(queue), Some(store)) = (is_due, &mut state.queue, &mut store) {
+            let changes = queue.begin();
             drop(state);
-            let written = write(&mut **store, &batch);
+            let written = write(&mut **store, &changes);
             state = shared.lock();
-            let Some(save_queue) = &mut state.save_queue else { return };
-            let lost = save_queue.end(shared.clock.now(), batch, &written);
-            if let Err(error) = written {
-                for job in lost {
-                    if let Some(mailbox) = state.mailboxes.remove(&job) {
-                        mailbox.post(Message::NotSaved(error.clone()));
-                    }
-                    let _ = state.exports.handle(now, job, abyssale_core::Input::Cancel);
-                }
-                shared.pump(&mut state);
-                if state.closing {
-                    // What could not be saved was not acted on either.
-                    return;
-                }
+            let is_saved = written.is_ok();
+            end(shared, &mut state, changes, written);
+            if is_saved || !state.closing {
+                continue;
             }
-            continue;
+            // What could not be saved was not acted on either.
+            return;
         }
         if state.closing {
             return;
         }
-        // Waking up for nothing is looked after by the loop.
+        // The loop copes with waking up for nothing.
         state.alarm = state.exports.poll_timeout().into_iter().chain(due).min();
         let wait = state.alarm.map_or(FOREVER, |alarm| alarm.saturating_duration_since(now));
         let woken = shared.work.wait_timeout(state, wait.clamp(SHORTEST, FOREVER));
@@ -67,19 +51,40 @@ fn work<W: Waker>(shared: &Shared<W>, mut store: Option<Box<dyn Store>>) {
     }
 }
 
-fn write<W: Waker>(store: &mut dyn Store, batch: &Batch<W>) -> Result<(), StoreError> {
-    let records = batch.records();
-    if records.is_empty() {
+fn write(store: &mut dyn Store, changes: &[(JobId, Write)]) -> Result<(), StoreError> {
+    if changes.is_empty() {
         return Ok(());
     }
     let saving = Saving::begin();
-    // Without the saver every job would stand still for ever.
-    let written = catch_unwind(AssertUnwindSafe(|| store.write(&records)))
+    // Without this thread every job would stand still for ever.
+    let written = catch_unwind(AssertUnwindSafe(|| store.write(changes)))
         .unwrap_or_else(|_| Err(StoreError::refused("it panicked")));
-    saving.end(records.len(), &written);
+    saving.end(changes.len(), &written);
     written
 }
 
-/// A clock counts milliseconds, and a wait for less would spin.
+/// Releases what waited for the write, or gives up the new jobs that could not be saved.
+fn end(shared: &Shared, state: &mut State, changes: Vec<(JobId, Write)>, written: Result<(), StoreError>) {
+    let Some(queue) = &mut state.queue else { return };
+    let now = shared.clock.now();
+    match written {
+        Ok(()) => {
+            for (job, output) in queue.saved(&changes) {
+                state.release(job, output);
+            }
+        }
+        Err(error) => {
+            for job in queue.failed(now, changes) {
+                if let Some(mailbox) = state.mailboxes.get_mut(&job) {
+                    mailbox.push(Err(error.clone()));
+                }
+                let _ = state.exports.handle(now, job, Input::Cancel);
+            }
+            shared.advance(state);
+        }
+    }
+}
+
+/// A clock counts milliseconds, and a shorter wait would spin.
 const SHORTEST: Duration = Duration::from_millis(1);
 const FOREVER: Duration = Duration::from_secs(60 * 60);

@@ -1,8 +1,10 @@
 //! What is done and acknowledged is saved before, whatever the store does, and nobody's job is lost on the way.
 
 use std::{
+    cell::RefCell,
     collections::BTreeMap,
     sync::mpsc::{Receiver, Sender, channel},
+    task::{Context, Poll, Wake, Waker},
     time::Duration,
 };
 
@@ -19,17 +21,21 @@ use crate::MemoryStore;
 const PATIENCE: Duration = Duration::from_secs(30);
 const ID: &str = "64238d01-d402-474b-8c2d-fbc957e9d290";
 
-impl Waker for Sender<()> {
-    fn wake(&self) {
-        let _nobody_waits = self.send(());
+/// Sends a message for each wake-up.
+struct SendOnWake(Sender<()>);
+
+impl Wake for SendOnWake {
+    fn wake(self: Arc<Self>) {
+        let _nobody_waits = self.0.send(());
     }
 }
 
-type TestJobs = Jobs<Sender<()>>;
+type TestJobs = Arc<Jobs>;
 
 fn open(store: Option<Box<dyn Store>>) -> TestJobs {
     let endpoint = Endpoint::new("https://api.example.com", ApiKey::new("key").unwrap()).unwrap();
-    Jobs::open(Arc::new(Config::new(endpoint)), Limits::default(), Clock::new(), store).unwrap()
+    let config = Arc::new(Config::new(endpoint));
+    Arc::new(Jobs::open(config, Limits::default(), Clock::new(), store).unwrap())
 }
 
 fn token(n: u8) -> Token {
@@ -49,48 +55,61 @@ fn delivery(n: u8) -> Delivery {
     delivery
 }
 
-impl TestJobs {
-    fn deliver(&self, n: u8) -> Reply {
-        self.handle(self.shared.clock.now(), delivery(n))
-    }
+fn deliver(jobs: &TestJobs, n: u8) -> Reply {
+    jobs.handle(jobs.shared.clock.now(), delivery(n))
 }
 
 /// A job's thread.
-struct Worker<'o> {
-    running: RunningJob<'o, Sender<()>>,
-    rung: Receiver<()>,
+struct Worker<'j> {
+    running: RefCell<RunningJob<'j>>,
+    waker: Waker,
+    woken: Receiver<()>,
 }
 
-impl<'o> Worker<'o> {
-    fn submit(jobs: &'o TestJobs, order: Order) -> Self {
-        let (waker, rung) = channel();
-        Self { running: jobs.submit(order, Some("banners.zip".into()), waker).unwrap(), rung }
+impl<'j> Worker<'j> {
+    fn submit(jobs: &'j TestJobs, order: Order) -> Self {
+        Self::new(jobs.submit(order, Some("banners.zip".into())).unwrap())
     }
 
-    fn resume(stored: StoredJob<'o, Sender<()>>) -> Self {
-        let (waker, rung) = channel();
-        Self { running: stored.resume(waker), rung }
+    fn resume(stored: StoredJob<'j>) -> Self {
+        Self::new(stored.resume())
     }
 
-    fn next(&self) -> Message {
+    fn new(running: RunningJob<'j>) -> Self {
+        let (sender, woken) = channel();
+        Self { running: RefCell::new(running), waker: Arc::new(SendOnWake(sender)).into(), woken }
+    }
+
+    fn poll(&self) -> Option<Result<Output, Error>> {
+        match self.running.borrow_mut().poll_output(&mut Context::from_waker(&self.waker)) {
+            Poll::Ready(output) => Some(output),
+            Poll::Pending => None,
+        }
+    }
+
+    fn next(&self) -> Result<Output, Error> {
         loop {
-            match self.running.take() {
-                // Notices are nothing to be done.
-                Some(Message::Output(Output::Notice(_))) => {}
-                Some(message) => return message,
-                None => self.rung.recv_timeout(PATIENCE).unwrap(),
+            match self.poll() {
+                // There is nothing to do about a notice.
+                Some(Ok(Output::Notice(_))) => {}
+                Some(output) => return output,
+                None => self.woken.recv_timeout(PATIENCE).unwrap(),
             }
         }
     }
 
     fn is_idle(&self) -> bool {
-        let messages: Vec<_> = std::iter::from_fn(|| self.running.take()).collect();
-        messages.iter().all(|message| matches!(message, Message::Output(Output::Notice(_))))
+        let outputs: Vec<_> = std::iter::from_fn(|| self.poll()).collect();
+        outputs.iter().all(|output| matches!(output, Ok(Output::Notice(_))))
+    }
+
+    fn tell(&self, input: Input) {
+        self.running.borrow_mut().tell(input);
     }
 
     fn call(&self) -> CallId {
         match self.next() {
-            Message::Output(Output::Call { call, .. }) => call,
+            Ok(Output::Call { call, .. }) => call,
             other => panic!("{other:?}"),
         }
     }
@@ -98,19 +117,19 @@ impl<'o> Worker<'o> {
     fn accept(&self, n: u8) {
         let call = self.call();
         let body = format!(r#"{{"export_id":"e{n}"}}"#);
-        self.running.tell(Input::Response { call, response: Response::new(200, &[], body.as_bytes()) });
+        self.tell(Input::Response { call, response: Response::new(200, &[], body.as_bytes()) });
     }
 
     fn download(&self) -> CallId {
         match self.next() {
-            Message::Output(Output::Download { call, .. }) => call,
+            Ok(Output::Download { call, .. }) => call,
             other => panic!("{other:?}"),
         }
     }
 
     fn done(self) {
         match self.next() {
-            Message::Output(Output::Done(Ok(_))) => self.running.finish(),
+            Ok(Output::Done(Ok(_))) => self.running.into_inner().finish(),
             other => panic!("{other:?}"),
         }
     }
@@ -151,12 +170,12 @@ fn full() -> Result<(), StoreError> {
 fn goes_all_the_way(jobs: &TestJobs) {
     let worker = Worker::submit(jobs, order(1));
     worker.accept(1);
-    assert_eq!(jobs.deliver(1), Reply::Acknowledged);
+    assert_eq!(deliver(jobs, 1), Reply::Acknowledged);
     let call = worker.download();
-    worker.running.tell(Input::Downloaded { call, bytes: 7 });
+    worker.tell(Input::Downloaded { call, bytes: 7 });
     worker.done();
     assert!(jobs.is_empty());
-    assert_eq!(jobs.deliver(1), Reply::Acknowledged, "a repetition");
+    assert_eq!(deliver(jobs, 1), Reply::Acknowledged, "a repetition");
 }
 
 #[test]
@@ -177,7 +196,7 @@ fn nothing_is_asked_for_before_it_is_saved() {
     jobs = open(Some(Box::new(store)));
     let worker = Worker::submit(&jobs, order(1));
     assert_eq!(asked.recv_timeout(PATIENCE).unwrap().len(), 1);
-    assert!(worker.running.take().is_none());
+    assert!(worker.poll().is_none());
     leave.send(Ok(())).unwrap();
     worker.call();
 }
@@ -243,10 +262,10 @@ fn a_new_job_that_cannot_be_saved_is_given_up_and_was_never_asked_for() {
     let worker = Worker::submit(&jobs, order(1));
     leave.send(full()).unwrap();
     asked.recv_timeout(PATIENCE).unwrap();
-    assert!(matches!(worker.next(), Message::NotSaved(StoreError::Refused(_))));
+    assert!(matches!(worker.next(), Err(Error::Store(StoreError::Refused(_)))));
     drop(worker);
     assert!(jobs.is_empty() && jobs.resume().is_empty());
-    assert_eq!(jobs.deliver(1), Reply::NotFound);
+    assert_eq!(deliver(&jobs, 1), Reply::NotFound);
     // The next job is not affected.
     let next = Worker::submit(&jobs, order(2));
     leave.send(Ok(())).unwrap();
@@ -265,7 +284,7 @@ fn a_store_that_panics_is_one_that_refuses() {
         }
     }
     let jobs = open(Some(Box::new(Panics)));
-    assert!(matches!(Worker::submit(&jobs, order(1)).next(), Message::NotSaved(_)));
+    assert!(matches!(Worker::submit(&jobs, order(1)).next(), Err(Error::Store(_))));
 }
 
 #[test]
@@ -275,7 +294,7 @@ fn a_job_without_a_handle_takes_its_event_and_can_be_resumed() {
     let worker = Worker::submit(&jobs, order(1));
     worker.accept(1);
     drop(worker);
-    assert_eq!(jobs.deliver(1), Reply::Acknowledged);
+    assert_eq!(deliver(&jobs, 1), Reply::Acknowledged);
     let mut all = jobs.resume();
     assert!(jobs.resume().is_empty(), "each is given once");
     let stored = all.pop().unwrap().unwrap();
@@ -284,10 +303,10 @@ fn a_job_without_a_handle_takes_its_event_and_can_be_resumed() {
     // In another process.
     drop(jobs);
     let jobs = open(Some(Box::new(store.clone())));
-    assert_eq!(jobs.deliver(1), Reply::Acknowledged, "a repetition, though nobody carries it out yet");
+    assert_eq!(deliver(&jobs, 1), Reply::Acknowledged, "a repetition, though nobody carries it out yet");
     let worker = Worker::resume(jobs.resume().pop().unwrap().unwrap());
     let call = worker.download();
-    worker.running.tell(Input::Downloaded { call, bytes: 7 });
+    worker.tell(Input::Downloaded { call, bytes: 7 });
     worker.done();
     drop(jobs);
     assert!(store.is_empty());
@@ -298,7 +317,7 @@ fn without_a_store_a_job_ends_with_its_handle() {
     let jobs = open(None);
     drop(Worker::submit(&jobs, order(1)));
     assert!(jobs.is_empty());
-    assert_eq!(jobs.deliver(1), Reply::NotFound);
+    assert_eq!(deliver(&jobs, 1), Reply::NotFound);
 }
 
 #[test]
@@ -307,7 +326,7 @@ fn a_result_that_nobody_has_taken_is_given_again() {
     let jobs = open(Some(Box::new(store.clone())));
     let worker = Worker::submit(&jobs, order(1).with_goal(Goal::Event));
     worker.accept(1);
-    assert_eq!(jobs.deliver(1), Reply::Acknowledged);
+    assert_eq!(deliver(&jobs, 1), Reply::Acknowledged);
     // The process ends between the acknowledgement and the moment in which the event is taken.
     drop(worker);
     drop(jobs);
@@ -365,7 +384,7 @@ fn no_delivery_is_taken_after_closing() {
     let jobs = open(None);
     let worker = Worker::submit(&jobs, order(1));
     jobs.close();
-    assert_eq!(jobs.deliver(1), Reply::Unavailable);
+    assert_eq!(deliver(&jobs, 1), Reply::Unavailable);
     drop(worker);
 }
 
@@ -374,9 +393,35 @@ fn time_passes_without_anybody_looking() {
     let endpoint = Endpoint::new("https://api.example.com", ApiKey::new("key").unwrap()).unwrap();
     let mut config = Config::new(endpoint);
     config.event_timeout = Duration::from_millis(20);
-    let jobs = TestJobs::open(Arc::new(config), Limits::default(), Clock::new(), None).unwrap();
+    let jobs = Arc::new(Jobs::open(Arc::new(config), Limits::default(), Clock::new(), None).unwrap());
     let worker = Worker::submit(&jobs, order(1));
     worker.accept(1);
-    let message = worker.next();
-    assert!(matches!(message, Message::Output(Output::Done(Err(_)))), "{message:?}");
+    let output = worker.next();
+    assert!(matches!(output, Ok(Output::Done(Err(_)))), "{output:?}");
+}
+
+#[test]
+fn an_output_of_a_dropped_handle_is_not_given_to_the_next_one() {
+    // Dropped last: it waits for its store, which waits for leave.
+    let jobs;
+    let (store, asked, leave) = Slow::new();
+    jobs = open(Some(Box::new(store)));
+    let worker = Worker::submit(&jobs, order(1));
+    // Its request waits for the write that has begun.
+    asked.recv_timeout(PATIENCE).unwrap();
+    drop(worker);
+    let worker = Worker::resume(jobs.resume().pop().unwrap().unwrap());
+    for _ in 0..2 {
+        leave.send(Ok(())).unwrap();
+    }
+    // The outcome of that request is unknown, so only the event can settle it.
+    let acknowledging = std::thread::scope(|scope| {
+        let delivering = scope.spawn(|| deliver(&jobs, 1));
+        for _ in 0..2 {
+            let _one_write_may_do = leave.send(Ok(()));
+        }
+        delivering.join().unwrap()
+    });
+    assert_eq!(acknowledging, Reply::Acknowledged);
+    worker.download();
 }
