@@ -4,7 +4,7 @@
 
 use std::{error::Error, process::ExitCode};
 
-use abyssale_async::{Exporter, Observer as _, Progress, unpack::Limits};
+use abyssale_async::{Exporter, Observer as _, Progress, unpack::Options};
 use abyssale_examples::{Display, Stage, exit, parse, print_table};
 
 #[tokio::main]
@@ -37,7 +37,7 @@ async fn run() -> Result<(), Box<dyn Error + Send + Sync>> {
 
     let watch = |seen: Progress<'_>| display.observe(seen);
     let archive = exporter.export(&stage.ids)?.observe(watch).save_to(stage.archive()).await?;
-    let entries = archive.unpack_observed(stage.images(), Limits::default(), display).await?;
-    print_table(&entries, archive.asked_for(), &stage.images())?;
+    let unpacked = archive.unpack_observed(stage.images(), Options::default(), display).await?;
+    print_table(&unpacked, archive.asked_for(), &stage.images())?;
     Ok(())
 }

@@ -4,7 +4,7 @@
 
 use std::{error::Error, process::ExitCode};
 
-use abyssale_blocking::{Exporter, Observer as _, Progress, unpack::Limits};
+use abyssale_blocking::{Exporter, Observer as _, Progress, unpack::Options};
 use abyssale_examples::{Display, Stage, exit, parse, print_table};
 
 fn main() -> ExitCode {
@@ -36,7 +36,7 @@ fn run() -> Result<(), Box<dyn Error + Send + Sync>> {
 
     let watch = |seen: Progress<'_>| display.observe(seen);
     let archive = exporter.export(&stage.ids)?.observe(watch).save_to(stage.archive())?;
-    let entries = archive.unpack_observed(stage.images(), Limits::default(), display)?;
-    print_table(&entries, archive.asked_for(), &stage.images())?;
+    let unpacked = archive.unpack_observed(stage.images(), Options::default(), display)?;
+    print_table(&unpacked, archive.asked_for(), &stage.images())?;
     Ok(())
 }

@@ -7,7 +7,7 @@ use std::{
 };
 
 use abyssale_core::Notice;
-use abyssale_host::{Observer, Progress, unpack::Entry};
+use abyssale_host::{Observer, Progress, unpack::Unpacked};
 use indicatif::{HumanBytes, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 /// Shows an export as it goes.
@@ -100,10 +100,11 @@ impl Observer for Display {
             Progress::Saved { bytes, .. } => self.keep(&format!("{} downloaded", HumanBytes(bytes))),
             Progress::Unpacked { entry, number, of } => {
                 if let Some(bar) = &self.bar {
-                    bar.set_message(entry.name.clone());
+                    bar.set_message(entry.written.clone());
                 }
                 self.measure(Phase::Unpacking, number as u64, Some(of as u64));
             }
+            Progress::Skipped(skipped) => self.keep(&skipped.to_string()),
             Progress::PartialArchive { asked_for, found } => {
                 self.keep(&format!("{found} files for the {asked_for} banners asked for"));
             }
@@ -121,8 +122,8 @@ impl Drop for Display {
 }
 
 /// Prints what came, and where it is. Whoever closes the pipe has read enough.
-pub fn print_table(entries: &[Entry], asked_for: usize, images: &Path) -> io::Result<()> {
-    match write_table(&mut io::stdout().lock(), entries, asked_for, images) {
+pub fn print_table(unpacked: &Unpacked, asked_for: usize, images: &Path) -> io::Result<()> {
+    match write_table(&mut io::stdout().lock(), unpacked, asked_for, images) {
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
         result => result,
     }
@@ -130,20 +131,20 @@ pub fn print_table(entries: &[Entry], asked_for: usize, images: &Path) -> io::Re
 
 fn write_table(
     out: &mut impl io::Write,
-    entries: &[Entry],
+    unpacked: &Unpacked,
     asked_for: usize,
     images: &Path,
 ) -> io::Result<()> {
-    let width = entries.iter().map(|entry| entry.name.chars().count()).max().unwrap_or(0).clamp(4, 60);
+    let entries = &unpacked.entries;
+    let width = entries.iter().map(|entry| entry.written.chars().count()).max().unwrap_or(0).clamp(4, 60);
     writeln!(out, "{:width$}  {:5}  {:>11}  {:>10}", "file", "kind", "pixels", "size")?;
     let mut total = 0;
     for entry in entries {
         let pixels = entry.dimensions.map(|(w, h)| format!("{w} × {h}")).unwrap_or_default();
-        // A name comes from the archive: unpacking has refused control characters in it.
         writeln!(
             out,
             "{:width$}  {:5}  {pixels:>11}  {:>10}",
-            entry.name,
+            entry.written,
             entry.kind,
             HumanBytes(entry.bytes).to_string()
         )?;
@@ -151,8 +152,14 @@ fn write_table(
     }
     let files = if entries.len() == 1 { "file" } else { "files" };
     writeln!(out, "{} {files}, {}, in {}", entries.len(), HumanBytes(total), images.display())?;
-    if entries.len() < asked_for {
-        let missing = asked_for - entries.len();
+    if unpacked.is_partial() {
+        writeln!(out, "{} more could not be unpacked:", unpacked.skipped.len())?;
+    }
+    for skipped in &unpacked.skipped {
+        writeln!(out, "{skipped}")?;
+    }
+    let missing = asked_for.saturating_sub(entries.len() + unpacked.skipped.len());
+    if missing > 0 {
         writeln!(
             out,
             "{missing} of the {asked_for} banners asked for are missing: the service leaves out those it does not know"

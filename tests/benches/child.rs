@@ -49,10 +49,11 @@ fn download(transport: &str, url: &str, target: &str) -> u64 {
 fn unpack(archive: &str, folder: &str) -> u64 {
     use abyssale_host::{
         Progress,
-        unpack::{Limits, unpack},
+        unpack::{Options, unpack},
     };
     let before = memory::resident();
     let mut ignore = |_: Progress<'_>| {};
-    unpack(archive.as_ref(), folder.as_ref(), Limits::default(), 0, &mut ignore).unwrap();
+    let unpacked = unpack(archive.as_ref(), folder.as_ref(), Options::default(), 0, &mut ignore).unwrap();
+    assert!(!unpacked.is_partial());
     memory::peak().saturating_sub(before)
 }

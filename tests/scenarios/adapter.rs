@@ -15,7 +15,7 @@ use abyssale_core::{
 };
 use abyssale_host::{
     Error, Observer, Progress,
-    unpack::{Entry, Limits},
+    unpack::{Options, Unpacked},
 };
 
 /// How an exporter is to be set up.
@@ -59,13 +59,9 @@ pub(crate) trait Adapter: Sized + Send + Sync {
 
     fn build(setup: Setup) -> Result<Self, Error>;
     fn save(&self, ids: &[&str], path: &Path, observer: impl Observer) -> Result<Saved, Error>;
-    fn unpack(
-        &self,
-        ids: &[&str],
-        path: &Path,
-        observer: impl Observer + 'static,
-    ) -> Result<Vec<Entry>, Error>;
-    fn unpack_to(&self, ids: &[&str], path: &Path, folder: &Path) -> Result<Vec<Entry>, Error>;
+    fn unpack(&self, ids: &[&str], path: &Path, observer: impl Observer + 'static)
+    -> Result<Unpacked, Error>;
+    fn unpack_to(&self, ids: &[&str], path: &Path, folder: &Path) -> Result<Unpacked, Error>;
     fn wait(&self, ids: &[&str]) -> Result<NewExport, Error> {
         self.wait_observed(ids, |_: Progress<'_>| {})
     }
@@ -158,12 +154,12 @@ impl Adapter for Blocking {
         ids: &[&str],
         path: &Path,
         observer: impl Observer + 'static,
-    ) -> Result<Vec<Entry>, Error> {
+    ) -> Result<Unpacked, Error> {
         let archive = self.0.export(ids.iter().copied())?.save_to(path)?;
-        archive.unpack_observed(path.with_file_name("images"), Limits::default(), observer)
+        archive.unpack_observed(path.with_file_name("images"), Options::default(), observer)
     }
 
-    fn unpack_to(&self, ids: &[&str], path: &Path, folder: &Path) -> Result<Vec<Entry>, Error> {
+    fn unpack_to(&self, ids: &[&str], path: &Path, folder: &Path) -> Result<Unpacked, Error> {
         self.0.export(ids.iter().copied())?.save_to(path)?.unpack_into(folder)
     }
 
@@ -267,14 +263,14 @@ impl Adapter for Async {
         ids: &[&str],
         path: &Path,
         observer: impl Observer + 'static,
-    ) -> Result<Vec<Entry>, Error> {
+    ) -> Result<Unpacked, Error> {
         self.run(async {
             let archive = self.exporter.export(ids.iter().copied())?.save_to(path).await?;
-            archive.unpack_observed(path.with_file_name("images"), Limits::default(), observer).await
+            archive.unpack_observed(path.with_file_name("images"), Options::default(), observer).await
         })
     }
 
-    fn unpack_to(&self, ids: &[&str], path: &Path, folder: &Path) -> Result<Vec<Entry>, Error> {
+    fn unpack_to(&self, ids: &[&str], path: &Path, folder: &Path) -> Result<Unpacked, Error> {
         self.run(async {
             self.exporter.export(ids.iter().copied())?.save_to(path).await?.unpack_into(folder).await
         })

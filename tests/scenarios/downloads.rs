@@ -9,7 +9,7 @@ use std::{
 use abyssale_core::{Failure, Order, archive::ArchivePolicy};
 use abyssale_host::{
     Error, Observer as _, Progress,
-    unpack::{Entry, Kind},
+    unpack::{Kind, Unpacked},
 };
 use abyssale_simulator::Simulator;
 
@@ -178,7 +178,7 @@ pub(crate) fn a_folder_that_is_not_there_is_said_so<A: Adapter>() {
 
 pub(crate) fn an_archive_is_unpacked_into_pictures<A: Adapter>() {
     let world = World::<A>::new(&[]);
-    let entries = unpack(&world).unwrap();
+    let entries = unpack(&world).unwrap().entries;
     let told: Vec<_> = entries.iter().map(|entry| (entry.kind, entry.dimensions)).collect();
     assert_eq!(told, [(Kind::Png, Some((728, 90))), (Kind::Gif, Some((300, 600)))]);
     for entry in &entries {
@@ -191,11 +191,11 @@ pub(crate) fn banners_the_service_does_not_know_are_missing<A: Adapter>() {
     let simulator =
         Simulator::start(abyssale_simulator::Config { unknown_ids: vec![IDS[1].to_owned()], ..config(&[]) });
     let world = World::<A>::on(simulator.unwrap(), |_| {});
-    assert_eq!(unpack(&world).unwrap().len(), 1);
+    assert_eq!(unpack(&world).unwrap().entries.len(), 1);
     assert_eq!(world.told(), ["unpacked 1/1", "1 of 2"]);
 }
 
-fn unpack<A: Adapter>(world: &World<A>) -> Result<Vec<Entry>, Error> {
+fn unpack<A: Adapter>(world: &World<A>) -> Result<Unpacked, Error> {
     let told = Arc::clone(&world.told);
     let observer = move |progress: Progress<'_>| {
         let text = match progress {

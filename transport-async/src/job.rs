@@ -198,15 +198,16 @@ impl Archive {
         self.asked_for
     }
 
-    /// Unpacks it into a folder, which must be absent or empty, within the default limits.
+    /// Unpacks it into a folder, which must be absent or empty, with the default options.
     ///
-    /// The folder appears whole or not at all.
+    /// The folder appears at once, when all that can be unpacked is in it. What cannot be is reported in
+    /// [`skipped`](crate::unpack::Unpacked::skipped).
     #[cfg(feature = "unpack")]
-    pub async fn unpack_into(&self, folder: impl AsRef<Path>) -> Result<Vec<crate::unpack::Entry>, Error> {
-        self.unpack_observed(folder, crate::unpack::Limits::default(), |_: Progress<'_>| {}).await
+    pub async fn unpack_into(&self, folder: impl AsRef<Path>) -> Result<crate::unpack::Unpacked, Error> {
+        self.unpack_observed(folder, crate::unpack::Options::default(), |_: Progress<'_>| {}).await
     }
 
-    /// The same within limits of your own, and watched: entry by entry, and whether there are fewer files in it than
+    /// The same with other options, and watched: entry by entry, and whether there are fewer files in it than
     /// banners were asked for ([`Progress::PartialArchive`]). The observer is called on a thread for blocking work.
     ///
     /// Dropping the future does not stop the unpacking, which goes on to its end.
@@ -214,12 +215,12 @@ impl Archive {
     pub async fn unpack_observed(
         &self,
         folder: impl AsRef<Path>,
-        limits: crate::unpack::Limits,
+        options: crate::unpack::Options,
         mut observer: impl Observer + 'static,
-    ) -> Result<Vec<crate::unpack::Entry>, Error> {
+    ) -> Result<crate::unpack::Unpacked, Error> {
         let (archive, folder, asked_for) = (self.path.clone(), folder.as_ref().to_owned(), self.asked_for);
         let unpacking = tokio::task::spawn_blocking(move || {
-            crate::unpack::unpack(&archive, &folder, limits, asked_for, &mut observer)
+            crate::unpack::unpack(&archive, &folder, options, asked_for, &mut observer)
         });
         match unpacking.await {
             Ok(unpacked) => Ok(unpacked?),

@@ -195,23 +195,24 @@ impl Archive {
         self.asked_for
     }
 
-    /// Unpacks it into a folder, which must be absent or empty, within the default limits.
+    /// Unpacks it into a folder, which must be absent or empty, with the default options.
     ///
-    /// The folder appears whole or not at all.
+    /// The folder appears at once, when all that can be unpacked is in it. What cannot be is reported in
+    /// [`skipped`](crate::unpack::Unpacked::skipped).
     #[cfg(feature = "unpack")]
-    pub fn unpack_into(&self, folder: impl AsRef<Path>) -> Result<Vec<crate::unpack::Entry>, Error> {
-        self.unpack_observed(folder, crate::unpack::Limits::default(), |_: Progress<'_>| {})
+    pub fn unpack_into(&self, folder: impl AsRef<Path>) -> Result<crate::unpack::Unpacked, Error> {
+        self.unpack_observed(folder, crate::unpack::Options::default(), |_: Progress<'_>| {})
     }
 
-    /// The same within limits of your own, and watched: entry by entry, and whether there are fewer files in it than
+    /// The same with other options, and watched: entry by entry, and whether there are fewer files in it than
     /// banners were asked for ([`Progress::PartialArchive`]).
     #[cfg(feature = "unpack")]
     pub fn unpack_observed(
         &self,
         folder: impl AsRef<Path>,
-        limits: crate::unpack::Limits,
+        options: crate::unpack::Options,
         mut observer: impl Observer,
-    ) -> Result<Vec<crate::unpack::Entry>, Error> {
-        Ok(crate::unpack::unpack(&self.path, folder.as_ref(), limits, self.asked_for, &mut observer)?)
+    ) -> Result<crate::unpack::Unpacked, Error> {
+        Ok(crate::unpack::unpack(&self.path, folder.as_ref(), options, self.asked_for, &mut observer)?)
     }
 }

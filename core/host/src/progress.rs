@@ -38,6 +38,9 @@ pub enum Progress<'a> {
         /// How many entries the archive has, folders included.
         of: usize,
     },
+    /// An entry of the archive cannot be unpacked.
+    #[cfg(feature = "unpack")]
+    Skipped(&'a crate::unpack::Skipped),
     /// The archive holds fewer files than banners were asked for: the service leaves out ids that it does not know.
     #[cfg(feature = "unpack")]
     PartialArchive {

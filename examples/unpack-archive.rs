@@ -1,0 +1,83 @@
+//! Unpacks any archive as an export is unpacked, and says what became of each entry.
+//!
+//! `cargo run --bin unpack-archive -- FILE FOLDER`. The exit status is 0 if all of the archive is in the folder, 3 if
+//! entries are missing, 1 if there is nothing, 2 if the command line cannot be understood.
+
+use std::{
+    env,
+    ffi::OsString,
+    io::{self, Write as _},
+    path::Path,
+    process::ExitCode,
+};
+
+use abyssale_host::{
+    Progress,
+    unpack::{Entry, Options, UnpackError, unpack},
+};
+
+fn main() -> ExitCode {
+    let arguments: Vec<_> = env::args_os().skip(1).collect();
+    let [archive, folder] = arguments.as_slice() else {
+        complain(HELP);
+        return ExitCode::from(2);
+    };
+    let Err(error) = run(archive, folder) else { return ExitCode::SUCCESS };
+    ExitCode::from(error)
+}
+
+/// Returns the exit status if it is not 0.
+fn run(archive: &OsString, folder: &OsString) -> Result<(), u8> {
+    let mut out = io::stdout();
+    // A reader that closes the pipe has read enough: unpacking goes on.
+    let mut show = |progress: Progress<'_>| match progress {
+        Progress::Unpacked { entry, .. } => _ = writeln!(out, "{}", line(entry)),
+        Progress::Skipped(skipped) => _ = writeln!(out, "skipped: {skipped}"),
+        _ => {}
+    };
+    let (archive, folder) = (Path::new(archive), Path::new(folder));
+    match unpack(archive, folder, Options::default(), 0, &mut show) {
+        Ok(unpacked) if unpacked.is_partial() => {
+            let [whole, skipped] = [unpacked.entries.len(), unpacked.skipped.len()];
+            complain(&format!("unpack-archive: {whole} entries are unpacked, {skipped} could not be"));
+            Err(3)
+        }
+        Ok(_) => Ok(()),
+        Err(UnpackError::Nothing { skipped }) => {
+            complain(&format!("unpack-archive: none of the {} entries can be unpacked", skipped.len()));
+            Err(1)
+        }
+        Err(error) => {
+            complain(&format!("unpack-archive: {error}"));
+            Err(1)
+        }
+    }
+}
+
+/// The name that was written; where the archive has another, that too, escaped, and its bytes where they are no text.
+fn line(entry: &Entry) -> String {
+    let Entry { written, name, raw_name, bytes, kind, .. } = entry;
+    let is = if name == written { String::new() } else { format!(", in the archive {name:?}") };
+    let raw = if raw_name == name.as_bytes() {
+        String::new()
+    } else {
+        format!(", as bytes {}", raw_name.escape_ascii())
+    };
+    format!("{written} ({kind}, {bytes} bytes{is}{raw})")
+}
+
+/// One line on standard error. If that is closed, there is nobody to tell.
+fn complain(text: &str) {
+    let _closed = writeln!(io::stderr(), "{}", text.trim_end());
+}
+
+const HELP: &str = "\
+Unpacks a ZIP archive, hostile or odd as it may be.
+
+Usage: unpack-archive FILE FOLDER
+
+  FILE    the archive
+  FOLDER  where its entries go: must be absent or empty
+
+Exit status: 0 all is unpacked, 3 entries are missing, 1 nothing is unpacked, 2 wrong usage
+";
