@@ -63,44 +63,6 @@ impl FromStr for BannerId {
     }
 }
 
-impl TryFrom<&str> for BannerId {
-    type Error = InvalidBannerId;
-
-    fn try_from(text: &str) -> Result<Self, Self::Error> {
-        text.parse()
-    }
-}
-
-impl TryFrom<&String> for BannerId {
-    type Error = InvalidBannerId;
-
-    fn try_from(text: &String) -> Result<Self, Self::Error> {
-        text.parse()
-    }
-}
-
-impl TryFrom<String> for BannerId {
-    type Error = InvalidBannerId;
-
-    fn try_from(text: String) -> Result<Self, Self::Error> {
-        text.parse()
-    }
-}
-
-impl TryFrom<&BannerId> for BannerId {
-    type Error = InvalidBannerId;
-
-    fn try_from(id: &BannerId) -> Result<Self, Self::Error> {
-        Ok(*id)
-    }
-}
-
-impl From<core::convert::Infallible> for InvalidBannerId {
-    fn from(never: core::convert::Infallible) -> Self {
-        match never {}
-    }
-}
-
 impl AsRef<str> for BannerId {
     fn as_ref(&self) -> &str {
         self.as_str()

@@ -50,7 +50,7 @@ pub use self::{
         CallError, CallId, Config, Disposition, Export, Failure, Finished, Input, Notice, Output,
         RestoreError, RetryReason, Sent, Snapshot, UnknownCause, UnknownOutcome,
     },
-    exports::{AtCapacity, Change, Changes, Exports, JobId, Limits},
+    exports::{AtCapacity, Change, Exports, JobId, Limits},
     id::{BannerId, DeliveryId, ExportId, InvalidBannerId, InvalidBannerIdReason, InvalidExportId},
     order::{Goal, InvalidOrder, Order},
     request::{Endpoint, InvalidEndpoint},

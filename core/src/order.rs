@@ -38,11 +38,12 @@ impl Order {
     pub fn new<I>(ids: I, callback: &str) -> Result<Self, InvalidOrder>
     where
         I: IntoIterator,
-        I::Item: TryInto<BannerId, Error: Into<InvalidBannerId>>,
+        I::Item: AsRef<str>,
     {
-        let ids = ids.into_iter().enumerate().map(|(index, id)| {
-            id.try_into().map_err(|error| InvalidOrder::Id { index, source: error.into() })
-        });
+        let ids = ids
+            .into_iter()
+            .enumerate()
+            .map(|(index, id)| id.as_ref().parse().map_err(|source| InvalidOrder::Id { index, source }));
         let ids = ids.collect::<Result<Box<[_]>, _>>()?;
         if ids.is_empty() {
             return Err(InvalidOrder::NoIds);

@@ -23,7 +23,7 @@ pub(crate) fn write(out: &mut impl Write, problems: &Problems) -> io::Result<()>
         let titles = columns.iter().map(|(title, _, width)| format!("{title:width$}"));
         writeln!(out, "\n{}", titles.collect::<Vec<_>>().join("  ").trim_end())?;
     }
-    for problem in problems {
+    for problem in problems.iter() {
         let cells = columns.iter().map(|(_, cell, width)| format!("{:width$}", cell(problem)));
         writeln!(out, "{}", cells.collect::<Vec<_>>().join("  ").trim_end())?;
     }

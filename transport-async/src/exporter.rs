@@ -7,10 +7,7 @@ use std::{
     time::Duration,
 };
 
-use abyssale_core::{
-    ApiKey, BannerId, InvalidBannerId, Limits, SigningSecret, Store, StoreError, TokenPlacement,
-    UnknownOutcome,
-};
+use abyssale_core::{ApiKey, Limits, SigningSecret, Store, StoreError, TokenPlacement, UnknownOutcome};
 use abyssale_host::{Callback, CallbackSettings, Error, Jobs, ListenerSettings};
 use tokio::task::spawn_blocking;
 
@@ -42,7 +39,7 @@ impl Exporter {
     pub fn export<I>(&self, ids: I) -> Result<Job<'_>, Error>
     where
         I: IntoIterator,
-        I::Item: TryInto<BannerId, Error: Into<InvalidBannerId>>,
+        I::Item: AsRef<str>,
     {
         Ok(Job::new(self, self.0.callback.order(ids)?))
     }

@@ -7,9 +7,7 @@ use std::{
     time::Duration,
 };
 
-use abyssale_core::{
-    ApiKey, BannerId, InvalidBannerId, Limits, SigningSecret, Store, TokenPlacement, UnknownOutcome,
-};
+use abyssale_core::{ApiKey, Limits, SigningSecret, Store, TokenPlacement, UnknownOutcome};
 use abyssale_host::{Callback, CallbackSettings, Error, Jobs, ListenerSettings};
 
 use crate::{Client, ClientBuilder, Job, Listener, Receiver, Resumed};
@@ -40,7 +38,7 @@ impl Exporter {
     pub fn export<I>(&self, ids: I) -> Result<Job<'_>, Error>
     where
         I: IntoIterator,
-        I::Item: TryInto<BannerId, Error: Into<InvalidBannerId>>,
+        I::Item: AsRef<str>,
     {
         Ok(Job::new(self, self.0.callback.order(ids)?))
     }

@@ -1,7 +1,7 @@
 //! The callback address of a program: what protects it, and the orders that name it.
 
 use abyssale_core::{
-    BannerId, InvalidBannerId, Order, SigningSecret, TokenPlacement,
+    Order, SigningSecret, TokenPlacement,
     http::Url,
     webhook::{CallbackEndpoint, Verifier},
 };
@@ -71,7 +71,7 @@ impl Callback {
     pub fn order<I>(&self, ids: I) -> Result<Order, Error>
     where
         I: IntoIterator,
-        I::Item: TryInto<BannerId, Error: Into<InvalidBannerId>>,
+        I::Item: AsRef<str>,
     {
         let order = Order::new(ids, self.address.as_str())?;
         Ok(match &self.token {

@@ -15,7 +15,6 @@ mod transitions;
 mod tests;
 
 use alloc::{boxed::Box, sync::Arc, vec::Vec};
-use core::fmt;
 
 use self::{state::State, transitions::seed_of};
 use crate::{
@@ -77,7 +76,7 @@ pub use snapshot::{RestoreError, Snapshot};
 /// [`poll_output`](Self::poll_output) and before acting on the output, and after [`handle`](Self::handle) and before
 /// acknowledging the delivery that was handled. Then a job that is restored after a crash at any point neither requests
 /// its export twice nor loses its event.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub struct Export {
     config: Arc<Config>,
     order: Order,
@@ -271,39 +270,6 @@ impl Export {
     /// It is later than the last `now`; `None` once the job is over.
     pub fn poll_timeout(&self) -> Option<Timestamp> {
         self.state.deadline()
-    }
-}
-
-/// Shows everything but the configuration, which all jobs share.
-impl fmt::Debug for Export {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self {
-            config: _,
-            order,
-            state,
-            seed,
-            tries,
-            next_call,
-            now,
-            revision,
-            transfer,
-            abort,
-            rare,
-            done_was_given,
-        } = self;
-        f.debug_struct("Export")
-            .field("order", order)
-            .field("state", state)
-            .field("seed", seed)
-            .field("tries", tries)
-            .field("next_call", next_call)
-            .field("now", now)
-            .field("revision", revision)
-            .field("transfer", transfer)
-            .field("abort", abort)
-            .field("rare", rare)
-            .field("done_was_given", done_was_given)
-            .finish_non_exhaustive()
     }
 }
 

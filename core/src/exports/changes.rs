@@ -1,39 +1,43 @@
-//! What has to be saved: every job that moved since the last time, once.
+//! The changes that a store has to save.
 
 use alloc::boxed::Box;
+use core::iter;
 
 use super::{Exports, JobId, Stored};
-use crate::Snapshot;
+use crate::export::Snapshot;
 
-/// What changed, one job at a time; ends when all of it was taken. See [`Exports::take_changes`].
-#[derive(Debug)]
-pub struct Changes<'e> {
-    pub(super) exports: &'e mut Exports,
-}
-
-impl Iterator for Changes<'_> {
-    type Item = (JobId, Change);
-
-    fn next(&mut self) -> Option<(JobId, Change)> {
-        while let Some(id) = self.exports.changed.pop_first() {
-            let Some(job) = self.exports.jobs.get_mut(&id) else { return Some((id, Change::Remove)) };
-            if job.stored != Stored::At(job.export.revision()) {
-                job.stored = Stored::At(job.export.revision());
-                return Some((id, Change::Save(Box::new(job.export.snapshot()))));
+impl Exports {
+    /// Returns what has to be saved since the last call, one change per job. Take and save all of it, or the jobs are not
+    /// safe.
+    pub fn take_changes(&mut self) -> impl Iterator<Item = (JobId, Change)> {
+        iter::from_fn(|| {
+            while let Some(id) = self.changed.pop_first() {
+                let Some(job) = self.jobs.get_mut(&id) else { return Some((id, Change::Remove)) };
+                let stored = Stored::At(job.export.revision());
+                if job.stored != stored {
+                    job.stored = stored;
+                    return Some((id, Change::Save(Box::new(job.export.snapshot()))));
+                }
             }
-        }
-        None
+            None
+        })
+    }
+
+    /// Forgets what would have to be saved: for a program without a store.
+    pub fn forget_changes(&mut self) {
+        self.changed.clear();
     }
 }
 
-/// What to do in the store about a job.
+/// A change of a job's record in the store.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum Change {
-    /// Save this, instead of what is there: before acting on what was polled, and before a delivery is acknowledged.
+    /// Replace the record: before acting on the outputs that were polled, and before acknowledging a delivery.
     Save(Box<Snapshot>),
-    /// The job is over and its result was given: remove it, once whatever is to be done about the result is done. A
-    /// process that ends in between is given the result again by the job that it restores; one that removes first may
-    /// have told nobody.
+    /// Remove the record, after the program has acted on the job's result.
+    ///
+    /// If the process ends before, the restored job gives its result again. A program that removed the record first might
+    /// lose the result.
     Remove,
 }

@@ -29,7 +29,7 @@ use crate::{
     webhook::{Delivery, Event, Reply},
 };
 
-pub use changes::{Change, Changes};
+pub use changes::Change;
 
 /// The id of a job. It is never given to another job, not even by a later process, as long as the clock does not go
 /// back.
@@ -352,16 +352,6 @@ impl Exports {
         let soon = self.now.saturating_add(Duration::from_millis(1));
         let turn = self.queues.opens_at().map(|at| at.max(soon));
         timer.into_iter().chain(turn).min()
-    }
-
-    /// Returns what has to be saved since the last call. Take and save all of it, or the jobs are not safe.
-    pub fn take_changes(&mut self) -> Changes<'_> {
-        Changes { exports: self }
-    }
-
-    /// Forgets what would have to be saved: for a program without a store.
-    pub fn forget_changes(&mut self) {
-        self.changed.clear();
     }
 }
 

@@ -51,7 +51,7 @@ use alloc::string::String;
 pub use self::{
     bounds::ReadLimits,
     path::{Path, Segment},
-    problems::{Iter, MAX_VALUE, Problem, Problems, Source},
+    problems::{MAX_VALUE, Problem, Problems, Source},
 };
 
 /// The content of an error body.

@@ -1,6 +1,6 @@
 //! The path of a problem in the request, and the service's notation for it.
 
-use alloc::vec::Vec;
+use alloc::{string::ToString, vec::Vec};
 use core::fmt;
 
 use super::arena::{Arena, ProblemEntry};
@@ -85,8 +85,8 @@ impl PartialEq for Path<'_> {
 /// Compares a path with its notation: `path == *"ids[0]"`.
 impl PartialEq<str> for Path<'_> {
     fn eq(&self, notation: &str) -> bool {
-        let mut rest = Rest(notation);
-        fmt::write(&mut rest, format_args!("{self}")).is_ok() && rest.0.is_empty()
+        let own = self.to_string();
+        own == notation
     }
 }
 
@@ -159,16 +159,6 @@ fn write_notation<'a>(out: &mut impl fmt::Write, segments: impl Iterator<Item = 
         }
     }
     Ok(())
-}
-
-/// Removes what is written from the front of a text, and fails if it differs.
-struct Rest<'a>(&'a str);
-
-impl fmt::Write for Rest<'_> {
-    fn write_str(&mut self, piece: &str) -> fmt::Result {
-        self.0 = self.0.strip_prefix(piece).ok_or(fmt::Error)?;
-        Ok(())
-    }
 }
 
 /// 18 digits always fit an `i64`.

@@ -84,8 +84,8 @@ impl Problems {
     }
 
     /// Returns all problems, in the order of the answer.
-    pub fn iter(&self) -> Iter<'_> {
-        Iter { problems: self, next: 0, end: self.len() }
+    pub fn iter(&self) -> impl Iterator<Item = Problem<'_>> {
+        (0..self.len()).filter_map(|index| self.get(index))
     }
 
     /// Returns the part of the body that the problems were parsed from.
@@ -117,44 +117,9 @@ impl Eq for Problems {}
 /// Compares the problems, not how they are stored.
 impl PartialEq for Problems {
     fn eq(&self, other: &Self) -> bool {
-        self.source == other.source && self.cut == other.cut && self.iter().eq(other)
+        self.source == other.source && self.cut == other.cut && self.iter().eq(other.iter())
     }
 }
-
-impl<'a> IntoIterator for &'a Problems {
-    type Item = Problem<'a>;
-    type IntoIter = Iter<'a>;
-
-    fn into_iter(self) -> Iter<'a> {
-        self.iter()
-    }
-}
-
-/// The problems of a list: [`Problems::iter`].
-#[derive(Clone, Debug)]
-pub struct Iter<'a> {
-    problems: &'a Problems,
-    next: usize,
-    end: usize,
-}
-
-impl<'a> Iterator for Iter<'a> {
-    type Item = Problem<'a>;
-
-    fn next(&mut self) -> Option<Problem<'a>> {
-        if self.next == self.end {
-            return None;
-        }
-        self.next += 1;
-        self.problems.get(self.next - 1)
-    }
-
-    fn size_hint(&self) -> (usize, Option<usize>) {
-        (self.end - self.next, Some(self.end - self.next))
-    }
-}
-
-impl ExactSizeIterator for Iter<'_> {}
 
 impl<'a> Problem<'a> {
     /// Returns the part of the request that the problem concerns, as the service's validator names it: `media` is the JSON

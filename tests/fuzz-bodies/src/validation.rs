@@ -100,7 +100,7 @@ pub fn validation_round_trip(data: &[u8]) {
 /// What holds for any list of problems.
 fn consistent(problems: &Problems, body: usize) {
     assert!(problems.len() <= body);
-    assert_eq!(problems.iter().len(), problems.len());
+    assert_eq!(problems.iter().count(), problems.len());
     assert_eq!(problems.is_empty(), problems.source() == Source::None);
     for (index, problem) in problems.iter().enumerate().take(100) {
         assert_eq!(problems.get(index), Some(problem));
