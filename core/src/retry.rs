@@ -20,15 +20,37 @@ pub struct RetryPolicy {
     /// The service has asked for about 1,700 s. A refusal that asks for a longer wait is final at once, and its error
     /// contains the wait.
     pub max_retry_wait: Duration,
+    /// How long an archive that is not there yet is asked for again, 2 min by default; zero asks once.
+    ///
+    /// Stores are eventually consistent: just after the event one may answer 404 or 403, an empty body or an error page.
+    /// Without [retries](Self::max_retries) there are none of these either.
+    pub archive_wait: Duration,
 }
 
 impl Default for RetryPolicy {
     fn default() -> Self {
-        Self { max_retries: 3, max_retry_wait: Duration::from_secs(30) }
+        Self {
+            max_retries: 3,
+            max_retry_wait: Duration::from_secs(30),
+            archive_wait: Duration::from_secs(120),
+        }
     }
 }
 
 impl RetryPolicy {
+    /// What to do about an archive that is not there yet: ask with backoff until [`archive_wait`](Self::archive_wait) is
+    /// over. Other retries do not count.
+    pub(crate) fn archive_verdict(&self, tries: Tries, jitter: u64) -> Verdict {
+        // The waits before this one: 1, 2, 4, … s.
+        let waited = Duration::from_secs((1 << tries.not_ready.min(MAX_WAITS)) - 1);
+        let left = self.archive_wait.saturating_sub(waited);
+        if self.max_retries == 0 || left.is_zero() || tries.not_ready >= MAX_WAITS {
+            return Verdict::Final;
+        }
+        let delay = Duration::from_secs(1 << tries.not_ready).min(left);
+        Verdict::Retry { after: spread(delay, delay / 4, jitter), probe: false }
+    }
+
     /// Decides what to do after an attempt that failed with `outcome`. `tries` counts the attempts before it.
     ///
     /// `jitter` is a random number; the same number gives the same verdict.
@@ -62,7 +84,7 @@ impl RetryPolicy {
         if tries.retries >= self.max_retries {
             return Verdict::Final;
         }
-        let (delay, spread) = match wait {
+        let (delay, width) = match wait {
             Wait::Told(delay) if delay > self.max_retry_wait => return Verdict::Final,
             Wait::Told(delay) => (delay, SPREAD),
             Wait::Probe => (PROBE_DELAY, SPREAD),
@@ -71,9 +93,7 @@ impl RetryPolicy {
                 (delay, delay / 4)
             }
         };
-        let spread = u64::try_from(spread.as_millis()).unwrap_or(u64::MAX);
-        let jitter = Duration::from_millis(jitter % spread.max(1));
-        Verdict::Retry { after: delay.saturating_add(jitter), probe: matches!(wait, Wait::Probe) }
+        Verdict::Retry { after: spread(delay, width, jitter), probe: matches!(wait, Wait::Probe) }
     }
 }
 
@@ -99,13 +119,33 @@ pub(crate) struct Tries {
     /// Whether the one probe after a 429 without `Retry-After` was made.
     #[serde(default)]
     pub(crate) probed: bool,
+    /// How often an archive that was not there yet has been asked for again.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub(crate) not_ready: u32,
+}
+
+// serde passes a reference.
+#[expect(clippy::trivially_copy_pass_by_ref)]
+fn is_zero(count: &u32) -> bool {
+    *count == 0
 }
 
 impl Tries {
     /// Counts a retry.
     #[must_use]
     pub(crate) fn after(self, probe: bool) -> Self {
-        Self { retries: self.retries.saturating_add(1), probed: self.probed || probe }
+        Self { retries: self.retries.saturating_add(1), probed: self.probed || probe, ..self }
+    }
+
+    /// One more for an archive that was not there yet.
+    #[must_use]
+    pub(crate) fn after_not_ready(self) -> Self {
+        Self { not_ready: self.not_ready.saturating_add(1), ..self }
+    }
+
+    /// How many retries there were, of any kind.
+    pub(crate) fn total(self) -> u32 {
+        self.retries.saturating_add(self.not_ready)
     }
 }
 
@@ -131,6 +171,12 @@ enum Wait {
     Backoff,
 }
 
+/// A wait that is up to `width` longer than `delay`.
+fn spread(delay: Duration, width: Duration, jitter: u64) -> Duration {
+    let width = u64::try_from(width.as_millis()).unwrap_or(u64::MAX);
+    delay.saturating_add(Duration::from_millis(jitter % width.max(1)))
+}
+
 /// The gateway's limit is per second, so a second clears it.
 const PROBE_DELAY: Duration = Duration::from_secs(1);
 
@@ -140,6 +186,9 @@ const SPREAD: Duration = Duration::from_millis(100);
 /// The longest backoff is 64 s.
 const MAX_DOUBLINGS: u32 = 6;
 
+/// The most waits for an archive: they would add up to 12 days.
+const MAX_WAITS: u32 = 20;
+
 #[cfg(test)]
 mod tests {
     use alloc::{format, string::String};
@@ -148,7 +197,11 @@ mod tests {
 
     use super::*;
 
-    const POLICY: RetryPolicy = RetryPolicy { max_retries: 3, max_retry_wait: Duration::from_secs(30) };
+    const POLICY: RetryPolicy = RetryPolicy {
+        max_retries: 3,
+        max_retry_wait: Duration::from_secs(30),
+        archive_wait: Duration::from_secs(120),
+    };
     const NOW: Timestamp = Timestamp::from_secs(784_111_770);
 
     fn error(status: u16, id: &str, retry_after: Option<&str>) -> ApiError {
@@ -166,7 +219,7 @@ mod tests {
         Verdict::Retry { after: Duration::from_secs(secs), probe }
     }
 
-    const FIRST: Tries = Tries { retries: 0, probed: false };
+    const FIRST: Tries = Tries { retries: 0, probed: false, not_ready: 0 };
 
     #[test]
     fn a_throttled_request_waits_as_long_as_it_is_told() {
@@ -224,7 +277,7 @@ mod tests {
     #[test]
     fn a_store_that_cannot_answer_now_is_asked_again_as_it_says_or_with_backoff() {
         let verdict = |told, retries| {
-            let tries = Tries { retries, probed: true };
+            let tries = Tries { retries, probed: true, not_ready: 0 };
             POLICY.verdict(NOW, Method::Get, AttemptFailure::Unavailable(told), tries, 0)
         };
         assert_eq!(
@@ -237,9 +290,29 @@ mod tests {
     }
 
     #[test]
+    fn an_archive_that_is_not_there_yet_is_asked_for_with_backoff_for_two_minutes() {
+        let waits = |policy: RetryPolicy| {
+            // All other retries are spent, which makes no difference.
+            let mut tries = Tries { retries: 3, probed: true, not_ready: 0 };
+            let mut waits = alloc::vec::Vec::new();
+            while let Verdict::Retry { after, probe: false } = policy.archive_verdict(tries, 0) {
+                waits.push(after.as_secs_f32());
+                tries = tries.after_not_ready();
+            }
+            waits
+        };
+        assert_eq!(waits(POLICY), [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 57.0]);
+        let short = RetryPolicy { archive_wait: Duration::from_millis(1500), ..POLICY };
+        assert_eq!(waits(short), [1.0, 0.5]);
+        assert!(waits(RetryPolicy { archive_wait: Duration::ZERO, ..POLICY }).is_empty());
+        assert!(waits(RetryPolicy { max_retries: 0, ..POLICY }).is_empty());
+        assert_eq!(waits(RetryPolicy { archive_wait: Duration::MAX, ..POLICY }).len(), 20);
+    }
+
+    #[test]
     fn what_was_never_sent_backs_off_until_the_retries_are_spent() {
         let after = |retries| {
-            POLICY.verdict(NOW, Method::Post, AttemptFailure::NotSent, Tries { retries, probed: false }, 0)
+            POLICY.verdict(NOW, Method::Post, AttemptFailure::NotSent, Tries { retries, ..FIRST }, 0)
         };
         assert_eq!([after(0), after(1), after(2)], [retry(1, false), retry(2, false), retry(4, false)]);
         assert_eq!(after(3), Verdict::Final);
@@ -258,7 +331,7 @@ mod tests {
         #[test]
         fn jitter_only_adds_and_at_most_a_quarter(retries in 0u32..1000, jitter: u64) {
             let policy = RetryPolicy { max_retries: u32::MAX, ..POLICY };
-            let tries = Tries { retries, probed: false };
+            let tries = Tries { retries, ..FIRST };
             let Verdict::Retry { after, .. } = policy.verdict(NOW, Method::Post, AttemptFailure::NotSent, tries, jitter) else {
                 return Err(TestCaseError::fail("not retried"));
             };

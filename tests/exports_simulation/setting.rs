@@ -57,6 +57,8 @@ impl Setting {
         let endpoint = Endpoint::new("https://api.abyssale.com", ApiKey::new("key").unwrap()).unwrap();
         let mut config = Config::new(endpoint);
         config.retry.max_retries = self.max_retries;
+        // An archive that is not there yet has tests of its own, in the core.
+        config.retry.archive_wait = Duration::ZERO;
         config.unknown_outcome = match self.policy {
             Policy::AwaitEvent => UnknownOutcome::AwaitEvent { grace: Duration::from_secs(120) },
             Policy::Fail => UnknownOutcome::Fail,

@@ -106,8 +106,8 @@ fn everything_is_said<A: Adapter + GiveUp>(but: &[&str]) {
         World::<A>::new(&["create:status=429:retry-after=0:id=request_rate_limited"]).assert_saved();
         World::<A>::new(&["event:conflict-after"]).assert_conflict();
         World::<A>::with(&["create:lost-before"], short).failure();
-        World::<A>::new(&["archive:status=404"]).failure();
-        World::<A>::new(&["archive:error-page"]).failure();
+        World::<A>::new(&["archive:status=410"]).failure();
+        World::<A>::with(&["archive:error-page"], |setup| setup.max_retries = 0).failure();
         let world = World::<A>::new(&["event:forged-first"]);
         world.assert_saved();
         assert_eq!(post(&world, "/elsewhere"), 404);

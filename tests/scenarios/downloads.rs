@@ -59,8 +59,12 @@ pub(crate) fn a_store_that_is_too_busy_is_asked_again<A: Adapter>() {
 
 pub(crate) fn an_archive_that_is_gone_is_said_to_be_gone<A: Adapter>() {
     for status in [403, 404, 410] {
-        let world = World::<A>::new(&[&format!("archive:status={status}")]);
+        // Without retries; a 410 is final in any case.
+        let retries = if status == 410 { 3 } else { 0 };
+        let trouble = format!("archive:status={status}:id=SomeCode:as=store");
+        let world = World::<A>::with(&[&trouble], |setup| setup.max_retries = retries);
         let failure = world.failure();
+        assert!(failure.to_string().ends_with(&format!("answered {status} SomeCode")), "{failure}");
         assert!(matches!(&failure, Failure::ArchiveGone { status: s, .. } if *s == status), "{failure:?}");
         assert!(failure.to_string().contains("127.0.0.1"), "{failure}");
         assert!(!failure.to_string().contains("sig="), "{failure}");
@@ -69,7 +73,7 @@ pub(crate) fn an_archive_that_is_gone_is_said_to_be_gone<A: Adapter>() {
 }
 
 pub(crate) fn an_error_page_with_status_200_is_no_archive<A: Adapter>() {
-    let world = World::<A>::new(&["archive:error-page"]);
+    let world = World::<A>::with(&["archive:error-page"], |setup| setup.max_retries = 0);
     fs::write(world.target(), "an older archive").unwrap();
     match world.save() {
         Err(Error::Failure(failure)) => {

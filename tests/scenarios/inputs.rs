@@ -59,7 +59,7 @@ pub(crate) fn a_taken_address_is_named<A: Adapter>() {
 }
 
 pub(crate) fn nothing_that_is_shown_holds_a_secret<A: Adapter>() {
-    let world = World::<A>::new(&["create:status=429:retry-after=1", "archive:status=404"]);
+    let world = World::<A>::new(&["create:status=429:retry-after=1", "archive:status=410"]);
     let failure = world.failure();
     let order = abyssale_core::Order::new(IDS, "https://hooks.example.com/abyssale").unwrap();
     let token = abyssale_core::Token::from_random([0xab; 16]);

@@ -120,7 +120,11 @@ scenarios! {
         the_case_of_an_export_id_makes_no_difference
         an_event_may_be_wrapped
         an_address_is_mended_where_every_client_mends_it
-        a_redirect_is_resolved_as_every_client_does;
+        a_redirect_is_resolved_as_every_client_does
+        a_content_encoding_that_encodes_nothing_is_passed_over
+        a_store_that_is_not_ready_yet_is_asked_again
+        all_of_an_archive_as_a_part_is_all_of_it
+        bytes_around_an_archive_are_no_part_of_it;
     inputs:
         bad_orders_are_typed_errors
         an_exporter_that_cannot_work_is_not_built

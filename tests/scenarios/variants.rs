@@ -69,3 +69,35 @@ pub(crate) fn a_redirect_is_resolved_as_every_client_does<A: Adapter>() {
     let world = World::<A>::new(&["archive:redirect=http://10.0.0.1/../{own} x"]);
     assert!(matches!(world.failure(), Failure::ArchiveUrl { .. }));
 }
+
+pub(crate) fn a_content_encoding_that_encodes_nothing_is_passed_over<A: Adapter>() {
+    for label in ["", "aws-chunked", "UTF-8", "binary", "gzip"] {
+        let world = World::<A>::new(&[&format!("archive:encoding={label}")]);
+        world.assert_saved();
+        assert_eq!(world.downloads().len(), 1, "{label:?}");
+    }
+}
+
+pub(crate) fn a_store_that_is_not_ready_yet_is_asked_again<A: Adapter>() {
+    for answer in ["missing", "denied", "accepted", "empty", "page", "xml"] {
+        let world = World::<A>::new(&[&format!("archive:not-yet=700ms:{answer}")]);
+        world.assert_saved();
+        assert_eq!(world.downloads().len(), 2, "{answer}");
+        let retry = world.told().into_iter().find(|line| line.starts_with("retry 1 in 1.")).unwrap();
+        assert!(retry.contains("not there yet"), "{retry}");
+    }
+}
+
+pub(crate) fn all_of_an_archive_as_a_part_is_all_of_it<A: Adapter>() {
+    let world = World::<A>::new(&["archive:unasked-206"]);
+    world.assert_saved();
+    assert_eq!(world.downloads().len(), 1);
+}
+
+pub(crate) fn bytes_around_an_archive_are_no_part_of_it<A: Adapter>() {
+    for around in ["before=efbbbf", "before=0a", "behind=0d0a", "behind=00000000", "behind=0a1a"] {
+        let world = World::<A>::new(&[&format!("archive:{around}")]);
+        world.assert_saved();
+        assert_eq!(world.downloads().len(), 1, "{around}");
+    }
+}

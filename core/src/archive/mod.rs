@@ -2,6 +2,7 @@
 
 mod address;
 mod allowed;
+mod store_error;
 mod zip_ends;
 
 use alloc::{boxed::Box, vec::Vec};
@@ -17,6 +18,7 @@ use crate::{
 };
 
 pub use allowed::InvalidPlace;
+pub(crate) use store_error::store_error;
 pub use zip_ends::{NotAnArchive, TAIL_LEN, check_ends};
 
 /// Which URLs archives may be downloaded from.

@@ -9,8 +9,11 @@ use crate::redact::excerpt;
 
 /// Checks that a file is a complete ZIP archive, by its beginning and its end.
 ///
-/// `head` has the first bytes of the file (4 are enough), `tail` the last [`TAIL_LEN`] bytes or all of them, and `len` is
+/// `head` has the first bytes of the file (256 are enough), `tail` the last [`TAIL_LEN`] bytes or all of them, and `len` is
 /// the file's size. This detects an error page with status 200, and an archive that was cut off or lacks a piece.
+///
+/// Byte order marks, line ends, blanks and NULs may precede or follow the archive: some servers add them, and unpacking
+/// programs skip them.
 ///
 /// # Errors
 ///
@@ -18,7 +21,13 @@ use crate::redact::excerpt;
 pub fn check_ends(head: &[u8], tail: &[u8], len: u64) -> Result<(), NotAnArchive> {
     check_magic(head)?;
     let last = tail.len().checked_sub(END_LEN).ok_or(NotAnArchive::NoEnd)?;
-    let record = (0..=last).rev().filter_map(|at| tail.get(at..)).find(|record| is_end(record));
+    let filled = tail.iter().rposition(|byte| !is_filler(*byte)).map_or(0, |at| at + 1);
+    let ends = |at: usize, record: &[u8]| {
+        let end = record_len(record).map(|len| at + len);
+        end.is_some_and(|end| (filled..=tail.len()).contains(&end))
+    };
+    let records = (0..=last).rev().filter_map(|at| Some((at, tail.get(at..)?)));
+    let record = records.filter(|(at, record)| ends(*at, record)).map(|(_, record)| record).next();
     let record = record.ok_or(NotAnArchive::NoEnd)?;
     let before = len.saturating_sub(record.len() as u64);
     let (size, offset) = (field(record, 12), field(record, 16));
@@ -33,17 +42,23 @@ pub fn check_ends(head: &[u8], tail: &[u8], len: u64) -> Result<(), NotAnArchive
 
 /// Checks the first bytes: a local file header, or the end record of an empty archive.
 fn check_magic(head: &[u8]) -> Result<(), NotAnArchive> {
-    if head.starts_with(b"PK\x03\x04") || head.starts_with(END_RECORD) {
+    let first = head.iter().position(|byte| !is_filler(*byte)).unwrap_or_default();
+    let archive = head.get(first..).unwrap_or_default();
+    if archive.starts_with(b"PK\x03\x04") || archive.starts_with(END_RECORD) {
         return Ok(());
     }
     Err(NotAnArchive::NoMagic { begins_with: excerpt(head, 200).into() })
 }
 
-/// Finds the end record: 22 bytes, the last two of which are the length of the comment behind it.
-fn is_end(record: &[u8]) -> bool {
-    let comment = record.get(20..END_LEN).and_then(|len| <[u8; 2]>::try_from(len).ok());
-    let len = comment.map(|len| END_LEN + usize::from(u16::from_le_bytes(len)));
-    record.starts_with(END_RECORD) && len == Some(record.len())
+/// Returns the length of an end record: 22 bytes, the last two of which are the length of the comment behind it.
+fn record_len(record: &[u8]) -> Option<usize> {
+    let comment = <[u8; 2]>::try_from(record.get(20..END_LEN)?).ok()?;
+    record.starts_with(END_RECORD).then(|| END_LEN + usize::from(u16::from_le_bytes(comment)))
+}
+
+/// Whether a byte may precede or follow an archive: one of a byte order mark, a line end, a blank, or NUL.
+fn is_filler(byte: u8) -> bool {
+    matches!(byte, 0 | b'\t' | b'\n' | b'\r' | 0x1a | b' ' | 0xef | 0xbb | 0xbf)
 }
 
 fn field(record: &[u8], at: usize) -> u32 {
@@ -115,6 +130,26 @@ mod tests {
         assert!(matches!(check(b"<html>"), Err(NotAnArchive::NoMagic { .. })));
         assert!(check(b"").is_err());
         assert_eq!(check_ends(b"PK\x03\x04", &vec![b'P'; TAIL_LEN], 1 << 40), Err(NotAnArchive::NoEnd));
+    }
+
+    #[test]
+    fn filler_around_an_archive_is_passed_over() {
+        for (before, behind) in [
+            (&b"\xef\xbb\xbf"[..], &b""[..]),
+            (b"\n", b"\r\n"),
+            (b"\r\n\r\n", b"\0\0\0\0"),
+            (b"", b"\n\0 \x1a"),
+            (b"", &[0; 4096]),
+        ] {
+            assert_eq!(check(&[before, &archive(100, 40, 60), behind].concat()), Ok(()));
+            let mut commented = archive(100, 40, 60);
+            *commented.get_mut(100 + 20).unwrap() = 5;
+            assert_eq!(check(&[before, &commented, b"hello", behind].concat()), Ok(()));
+        }
+        assert_eq!(check(&[&archive(100, 40, 60)[..], b"\r\nx"].concat()), Err(NotAnArchive::NoEnd));
+        assert!(matches!(check(b"\r\n<html>\r\n"), Err(NotAnArchive::NoMagic { .. })));
+        assert!(matches!(check(b"\0\0\0\0"), Err(NotAnArchive::NoMagic { .. })));
+        assert_eq!(check(&[&archive(99, 40, 60)[..], b"\0\0"].concat()), Err(NotAnArchive::Incomplete));
     }
 
     #[test]

@@ -95,6 +95,8 @@ pub struct Receive {
     pub resume_state: Option<ResumeState>,
     /// The URL of the answer, which an error page may repeat together with its signature.
     source: Url,
+    /// The content encoding that the head announced. The body may be plain nevertheless.
+    coding: Option<Box<str>>,
 }
 
 /// Why a download failed.
@@ -151,6 +153,8 @@ impl Transfer {
         match status {
             300..=303 | 307 | 308 => self.redirected(headers),
             206 => self.partial(headers),
+            // The server has accepted the request and has no archive yet.
+            202 | 204 | 205 => Step::Refused { is_gone: false },
             // The server has another version than the stored bytes, or does not support ranges.
             200..=299 => self.whole(headers),
             // The validator is outdated, or there are no bytes behind the stored ones.
@@ -190,6 +194,7 @@ impl Transfer {
             until: Some(*len),
             resume_state: Some(resume_state.clone()),
             source: self.url.clone(),
+            coding: None,
         })
     }
 
@@ -224,13 +229,21 @@ impl Transfer {
     }
 
     fn partial(&mut self, headers: &dyn Headers) -> Step {
-        let Some((resume_state, len)) = &self.begun else {
-            return interrupted("the server sent a range (206) although the whole archive was requested");
-        };
-        if let Some(refused) = encoded(headers) {
-            return refused;
-        }
         let range = headers.only("content-range").and_then(content_range);
+        let Some((resume_state, len)) = &self.begun else {
+            return match range {
+                // Some caches send the whole archive as a range, or its beginning. The next attempt requests the rest.
+                Some(Range { first: 0, last, total }) => self.beginning(headers, last.checked_add(1), total),
+                Some(_) => {
+                    interrupted("the server sent a range (206) although the whole archive was requested")
+                }
+                None => self.whole(headers),
+            };
+        };
+        // The range may be one of other bytes than the stored ones.
+        if coding(headers).is_some() {
+            return self.start_over();
+        }
         let Some(Range { first, last, total }) =
             range.filter(|_| !resume_state.validator().contradicts(headers))
         else {
@@ -253,20 +266,24 @@ impl Transfer {
             until,
             resume_state: Some(resume_state),
             source: self.url.clone(),
+            coding: None,
         })
     }
 
     fn whole(&mut self, headers: &dyn Headers) -> Step {
         self.begun = None;
-        if let Some(refused) = encoded(headers) {
-            return refused;
-        }
         // Beside a transfer coding, `Content-Length` means nothing (RFC 9112 §6.3).
         let is_coded = headers.first("transfer-encoding").is_some();
         let total = headers.only("content-length").filter(|_| !is_coded).and_then(decimal);
-        let resume_state =
-            Validator::of(headers).map(|validator| ResumeState::new(&self.address, validator, total));
-        Step::Receive(Receive { from: 0, total, until: total, resume_state, source: self.url.clone() })
+        self.beginning(headers, total, total)
+    }
+
+    /// Receives a body that begins with the archive's first byte.
+    fn beginning(&self, headers: &dyn Headers, until: Option<u64>, total: Option<u64>) -> Step {
+        let coding = coding(headers).map(|coding| excerpt(coding, 40).into());
+        let validator = Validator::of(headers).filter(|_| coding.is_none());
+        let resume_state = validator.map(|validator| ResumeState::new(&self.address, validator, total));
+        Step::Receive(Receive { from: 0, total, until, resume_state, source: self.url.clone(), coding })
     }
 
     /// Requests the whole archive. It happens once, since the next request has no range.
@@ -302,9 +319,13 @@ impl Receive {
     /// Converts the result of [`check_ends`](archive::check_ends).
     ///
     /// If the server did not announce a length, a file without an archive's end was cut off, so another attempt may succeed.
-    /// If the file begins with something else than an archive, the query of its URL is replaced in the error.
+    /// If the file begins with something else than an archive, the query of its URL is replaced in the error; if a content
+    /// encoding was announced, that is the reason.
     pub fn not_an_archive(&self, found: NotAnArchive) -> DownloadError {
         match (found, self.total) {
+            (NotAnArchive::NoMagic { .. }, _) if self.coding.is_some() => {
+                NotAnArchive::Encoded { coding: self.coding.clone().unwrap_or_default() }.into()
+            }
             (NotAnArchive::NoEnd, None) => {
                 DownloadError::Interrupted(format!("{}", NotAnArchive::NoEnd).into())
             }
@@ -321,12 +342,15 @@ impl Receive {
     }
 }
 
-/// Refuses a body with a content encoding, whose length is not the archive's.
-fn encoded(headers: &dyn Headers) -> Option<Step> {
-    let coding = headers.first("content-encoding")?;
-    let plain = coding.eq_ignore_ascii_case(b"identity") && headers.nth("content-encoding", 1).is_none();
-    let source = NotAnArchive::Encoded { coding: excerpt(coding, 40).into() };
-    (!plain).then(|| Step::Failed(source.into()))
+/// Returns the first content encoding other than `identity`.
+///
+/// It is no reason to refuse a body: stores announce `aws-chunked`, `UTF-8` or an empty encoding and send the plain
+/// archive. The first bytes decide.
+fn coding(headers: &dyn Headers) -> Option<&[u8]> {
+    let codings = (0..).map_while(|n| headers.nth("content-encoding", n)).map(<[u8]>::trim_ascii);
+    let mut encoding =
+        codings.filter(|coding| !coding.is_empty() && !coding.eq_ignore_ascii_case(b"identity"));
+    encoding.next()
 }
 
 /// The range of an answer with status 206: `bytes FIRST-LAST/TOTAL`, both included.

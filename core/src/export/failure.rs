@@ -53,8 +53,9 @@ pub enum Failure {
         /// What is wrong with the URL.
         source: ArchiveUrlError,
     },
-    /// The archive does not exist any more, or must not be read: status 403, 404 or 410.
-    #[error("the archive of export {id} is expired or gone: {host} answered {status}", id = event.export_id)]
+    /// The archive does not exist, or must not be read: status 410, or 403 or 404 until
+    /// [`RetryPolicy::archive_wait`](crate::RetryPolicy::archive_wait) was over.
+    #[error("the archive of export {id} is expired or gone: {host} answered {status}{}{reason}", if reason.is_empty() { "" } else { " " }, id = event.export_id)]
     ArchiveGone {
         /// The export's event.
         event: NewExport,
@@ -62,6 +63,9 @@ pub enum Failure {
         host: Box<str>,
         /// The HTTP status.
         status: u16,
+        /// What the store says: its code, such as `NoSuchKey`, and its message; empty if it says neither.
+        #[serde(default)]
+        reason: Box<str>,
     },
     /// The archive could not be downloaded.
     #[error("the archive of export {id} could not be downloaded from {host}: {reason}", id = event.export_id)]

@@ -560,12 +560,97 @@ fn a_download_that_breaks_off_is_repeated_and_one_that_is_gone_is_not() {
     assert_eq!(bench.respond(call, 503, &[], b""), Disposition::Accepted);
     bench.wait();
     let call = bench.attempt().unwrap();
-    assert_eq!(bench.respond(call, 403, &[], b"<Error/>"), Disposition::Accepted);
+    assert_eq!(bench.respond(call, 410, &[], b"<Error/>"), Disposition::Accepted);
     let Some(Err(failure)) = bench.result() else { panic!() };
     assert_eq!(
         failure.to_string(),
-        format!("the archive of export {EXPORT} is expired or gone: store.example.com answered 403")
+        format!("the archive of export {EXPORT} is expired or gone: store.example.com answered 410")
     );
+}
+
+/// Everything that a store may answer before it has the archive.
+fn not_there_yet() -> [(Answer, &'static str); 6] {
+    let page = |begins_with: &str| {
+        DownloadError::NotAnArchive(NotAnArchive::NoMagic { begins_with: begins_with.into() })
+    };
+    [
+        (Answer::Status(404, "<Error><Code>NoSuchKey</Code></Error>"), "answered 404 NoSuchKey"),
+        (
+            Answer::Status(
+                403,
+                "<Error><Code>AccessDenied</Code><Message>Request has expired</Message></Error>",
+            ),
+            "answered 403 AccessDenied: Request has expired",
+        ),
+        (Answer::Status(202, ""), "it answered 202"),
+        (Answer::Status(204, ""), "it answered 204"),
+        (Answer::Failed(page("")), "it begins with \"\""),
+        (Answer::Failed(page("<html>")), "it begins with \"<html>\""),
+    ]
+}
+
+enum Answer {
+    Status(u16, &'static str),
+    Failed(DownloadError),
+}
+
+impl Answer {
+    fn as_input(&self, call: CallId) -> Input {
+        match self {
+            Self::Status(status, body) => {
+                Input::Response { call, response: Response::new(*status, &[], body.as_bytes()) }
+            }
+            Self::Failed(error) => Input::DownloadFailed { call, error: error.clone() },
+        }
+    }
+}
+
+#[test]
+fn an_archive_that_is_not_there_yet_is_asked_for_again_for_two_minutes() {
+    for (answer, said) in not_there_yet() {
+        let (mut bench, mut call) = Bench::fetching();
+        let begun = bench.now;
+        // A broken download on the way takes nothing from these two minutes.
+        assert_eq!(bench.handle(Input::DownloadFailed { call, error: interrupted() }), Disposition::Accepted);
+        bench.wait();
+        call = bench.attempt().unwrap();
+        let mut asked = 0;
+        let failure = loop {
+            asked += 1;
+            assert_eq!(bench.handle(answer.as_input(call)), Disposition::Accepted);
+            if bench.export.is_done() {
+                break bench.result().unwrap().unwrap_err();
+            }
+            bench.restart(Duration::ZERO);
+            bench.wait();
+            call = bench.attempt().unwrap();
+        };
+        let waited = bench.now.saturating_duration_since(begun);
+        assert_eq!(asked, 8, "{said}");
+        assert!((120..=152).contains(&waited.as_secs()), "{waited:?}");
+        assert!(failure.to_string().contains(said), "{failure}");
+    }
+}
+
+#[test]
+fn an_archive_that_comes_late_is_taken() {
+    for (answer, _) in not_there_yet() {
+        let (mut bench, call) = Bench::fetching();
+        assert_eq!(bench.handle(answer.as_input(call)), Disposition::Accepted);
+        assert!(bench.wait() < Duration::from_secs(2), "the first wait is a second");
+        let call = bench.attempt().unwrap();
+        assert_eq!(bench.handle(Input::Downloaded { call, bytes: 7 }), Disposition::Accepted);
+        assert!(matches!(bench.result(), Some(Ok(Finished::Archive { .. }))));
+    }
+}
+
+#[test]
+fn what_a_store_says_is_in_the_error_and_no_signature() {
+    let (mut bench, call) = Bench::fetching();
+    let body = b"<Error><Code>ExpiredToken</Code><Message>The token of sig=hunter2hunter2 has expired.</Message></Error>";
+    assert_eq!(bench.respond(call, 400, &[], body), Disposition::Accepted);
+    let Some(Err(failure)) = bench.result() else { panic!() };
+    assert!(failure.to_string().contains("it answered 400 ExpiredToken: The token of"), "{failure}");
 }
 
 #[test]
@@ -599,9 +684,10 @@ fn the_first_byte_of_a_download_has_a_time_of_its_own() {
 
 #[test]
 fn what_cannot_be_used_or_stored_is_said_and_not_repeated() {
-    let page = NotAnArchive::NoMagic { begins_with: "<html>".into() };
+    let encoded = NotAnArchive::Encoded { coding: "gzip".into() };
     for (error, expected) in [
-        (DownloadError::NotAnArchive(page), "no ZIP archive; it begins with \"<html>\""),
+        (DownloadError::NotAnArchive(NotAnArchive::NoEnd), "no end record"),
+        (DownloadError::NotAnArchive(encoded), "the content encoding \"gzip\""),
         (DownloadError::Storage("no space left".into()), "could not be stored: no space left"),
     ] {
         let (mut bench, call) = Bench::fetching();

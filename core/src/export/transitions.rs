@@ -1,6 +1,6 @@
 //! All changes of a job's state. Each goes through [`Export::enter`].
 
-use alloc::{borrow::Cow, boxed::Box, string::ToString, vec::Vec};
+use alloc::{borrow::Cow, boxed::Box, format, string::ToString, vec::Vec};
 use core::time::Duration;
 
 use sha2::{Digest, Sha256};
@@ -10,7 +10,8 @@ use super::{
     Tries, UnknownCause, UnknownOutcome,
 };
 use crate::{
-    ApiError, ExportAccepted, ExportId, Goal, Order, ResponseError, Timestamp, Token, archive,
+    ApiError, ExportAccepted, ExportId, Goal, Order, ResponseError, Timestamp, Token,
+    archive::{self, NotAnArchive},
     download::{DownloadError, Transfer},
     http::{Method, Response},
     redact::excerpt,
@@ -216,23 +217,40 @@ impl Export {
     pub(super) fn download_answered(&mut self, response: &Response) -> Disposition {
         let Response { status, headers, body } = response;
         let status = *status;
-        if (200..300).contains(&status) {
+        let has_no_body = matches!(status, 202 | 204 | 205);
+        if (200..300).contains(&status) && !has_no_body {
             self.extend_download();
             return Disposition::Accepted;
         }
         let State::Downloading { event, .. } = &self.state else { return Disposition::Stale };
-        if archive::is_gone(status) {
+        let body = without_query(event, body);
+        let said = archive::store_error(&body);
+        if archive::is_gone(status) || has_no_body {
             let (event, host) = ((**event).clone(), host(event));
-            self.fail(Failure::ArchiveGone { event, host, status });
+            let reason = said.unwrap_or_default();
+            let failure = if has_no_body {
+                Failure::Download { event, host, reason: format!("it answered {status}").into() }
+            } else {
+                Failure::ArchiveGone { event, host, status, reason: reason.clone() }
+            };
+            if status == 410 {
+                self.fail(failure);
+            } else {
+                let why = format!("the archive is not there yet: the store answered {status} {reason}");
+                self.archive_not_ready(failure, why.trim_end().into());
+            }
         } else {
-            let error = ApiError::parse(status, headers, &without_query(event, body));
+            let error = ApiError::parse(status, headers, &body);
             let outcome = if archive::may_pass(status) {
                 AttemptFailure::Unavailable(error.retry_delay(self.now))
             } else {
                 AttemptFailure::Refused(&error)
             };
             let verdict = self.verdict(Method::Get, outcome);
-            let reason = shown(&error.to_string());
+            let reason = match said {
+                Some(said) => shown(&format!("it answered {status} {said}")),
+                None => shown(&error.to_string()),
+            };
             self.download_retry(verdict, RetryReason::Refused(error), reason);
         }
         Disposition::Accepted
@@ -246,6 +264,11 @@ impl Export {
             DownloadError::Interrupted(reason) => {
                 let verdict = self.verdict(Method::Get, AttemptFailure::Lost);
                 self.download_retry(verdict, RetryReason::Failed(shown(&reason)), shown(&reason));
+            }
+            // Some stores and caches answer with an empty body or an error page before they have the archive.
+            DownloadError::NotAnArchive(source @ NotAnArchive::NoMagic { .. }) => {
+                let why = shown(&format!("the archive is not there yet: {source}"));
+                self.archive_not_ready(Failure::NotAnArchive { event, source }, why);
             }
             DownloadError::NotAnArchive(source) => {
                 self.fail(Failure::NotAnArchive { event, source });
@@ -269,6 +292,19 @@ impl Export {
             }
             _ => Disposition::Stale,
         }
+    }
+
+    /// Requests the archive again after a wait, since the store may not have it yet, or fails.
+    fn archive_not_ready(&mut self, failure: Failure, why: Box<str>) {
+        let State::Downloading { event, .. } = &self.state else { return };
+        let event = event.clone();
+        let jitter = jitter(self.seed, self.tries.total());
+        let Verdict::Retry { after, .. } = self.config.retry.archive_verdict(self.tries, jitter) else {
+            return self.fail(failure);
+        };
+        self.tries = self.tries.after_not_ready();
+        let until = self.report_retry(after, RetryReason::Failed(why));
+        self.enter(State::DownloadBackoff { event, until });
     }
 
     fn download_retry(&mut self, verdict: Verdict, why: RetryReason, reason: Box<str>) {
@@ -350,15 +386,20 @@ impl Export {
     }
 
     fn verdict(&self, method: Method, outcome: AttemptFailure<'_>) -> Verdict {
-        let jitter = jitter(self.seed, self.tries.retries);
+        let jitter = jitter(self.seed, self.tries.total());
         self.config.retry.verdict(self.now, method, outcome, self.tries, jitter)
     }
 
     /// Counts a retry and reports it. Returns its time.
     fn schedule_retry(&mut self, after: Duration, probe: bool, reason: RetryReason) -> Timestamp {
         self.tries = self.tries.after(probe);
+        self.report_retry(after, reason)
+    }
+
+    /// Reports a retry that was counted. Returns its time.
+    fn report_retry(&mut self, after: Duration, reason: RetryReason) -> Timestamp {
         let at = self.after(after);
-        self.notice(Notice::Retrying { at, after, retry: self.tries.retries, reason });
+        self.notice(Notice::Retrying { at, after, retry: self.tries.total(), reason });
         at
     }
 

@@ -184,7 +184,7 @@ fn page_is_none(adapter: &dyn Adapter) {
 
 fn encoded_is_refused(adapter: &dyn Adapter) {
     let folder = Folder::new();
-    let peer = Peer::saying(answer("200 OK", "content-encoding: gzip\r\n", &archive()));
+    let peer = Peer::saying(answer("200 OK", "content-encoding: gzip\r\n", b"\x1f\x8b\x08 compressed"));
     let result = fetch(adapter, &peer, &folder.target());
     assert!(matches!(&result, Err(Failure::NotAnArchive { .. })), "{result:?}");
     folder.assert_untouched();

@@ -30,18 +30,37 @@ pub fn delivery(data: &[u8]) {
         assert_eq!(is_read, is_object(data));
     }
     // The other reader gives up on nesting, on numbers beyond its own and on half surrogates.
-    if let Ok(known) = serde_json::from_slice::<Value>(data)
+    if let Ok(known) = serde_json::from_slice::<Value>(without_mark(data))
         && !is_twice
     {
-        agrees(&known, read);
+        agrees(&unwrapped(known), read);
     }
 }
 
 /// Whether it is a JSON object by the letter, however deep, and all of it UTF-8.
 fn is_object(data: &[u8]) -> bool {
+    let data = without_mark(data);
     data.trim_ascii_start().starts_with(b"{")
         && str::from_utf8(data).is_ok()
         && serde_json::from_slice::<IgnoredAny>(data).is_ok()
+}
+
+fn without_mark(data: &[u8]) -> &[u8] {
+    data.strip_prefix(b"\xef\xbb\xbf").unwrap_or(data)
+}
+
+/// The fields of `data` or `payload`, if the id of an export is there and not beside it.
+fn unwrapped(known: Value) -> Value {
+    if known.get("export_id").is_some() {
+        return known;
+    }
+    let mut within = ["data", "payload"].into_iter().filter_map(|name| known.get(name));
+    let Some(within) = within.find(|within| within.get("export_id").is_some()) else { return known };
+    let mut fields = within.clone();
+    if let (Some(event_type), Some(fields)) = (known.get("event_type"), fields.as_object_mut()) {
+        fields.insert("event_type".into(), event_type.clone());
+    }
+    fields
 }
 
 fn agrees(known: &Value, read: Result<&Event, &EventError>) {
@@ -50,7 +69,7 @@ fn agrees(known: &Value, read: Result<&Event, &EventError>) {
         let letters = kind.chars().filter(char::is_ascii_alphanumeric).collect::<String>();
         letters.eq_ignore_ascii_case("NewExport")
     };
-    let is_export = kind.is_none_or(is_new_export) && known.get("export_id").is_some();
+    let is_export = kind.map_or(known.get("export_id").is_some(), is_new_export);
     let is_id = |id: &str| (1..=128).contains(&id.len()) && id.bytes().all(|byte| byte.is_ascii_graphic());
     let export_id = known["export_id"].as_str().filter(|id| is_id(id));
     let archive_url = known["archive_url"].as_str().filter(|url| url.len() <= 8 << 10);

@@ -49,10 +49,10 @@ fn cases() -> Vec<(&'static str, Vec<String>, Change)> {
         ("a delivery of another type", vec!["event:other-type-first"], as_it_is()),
         ("a contradiction", vec!["event:conflict-after"], as_it_is()),
         ("no event", vec!["event:never"], Box::new(|setup| setup.event_timeout = SHORT)),
-        ("an expired archive", vec!["archive:status=403"], as_it_is()),
+        ("an expired archive", vec!["archive:status=403"], one_try()),
         ("an archive that broke off", vec!["archive:cut=100"], one_try()),
         ("an archive that could not be had", vec!["archive:reset"], one_try()),
-        ("no archive", vec!["archive:error-page"], as_it_is()),
+        ("no archive", vec!["archive:error-page"], one_try()),
         ("an archive that was moved", vec!["archive:redirect"], as_it_is()),
         ("a folder that is not there", vec![], as_it_is()),
     ];
