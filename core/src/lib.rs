@@ -27,8 +27,6 @@ mod export;
 mod exports;
 mod hex;
 pub mod http;
-#[cfg(feature = "http1")]
-pub mod http1;
 mod id;
 mod order;
 mod redact;

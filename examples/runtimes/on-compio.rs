@@ -3,10 +3,9 @@
 
 use std::{error::Error, io, sync::Arc};
 
-use abyssale_core::http1::{DeliveryReader, Incoming, answer};
 use abyssale_core::{Output, webhook::CallbackEndpoint};
 use abyssale_host::Clock;
-use abyssale_runtimes::{Attempt, DELIVERY, Message, Stage};
+use abyssale_runtimes::{Attempt, DELIVERY, DeliveryReader, Incoming, Message, Stage, answer};
 use compio::io::{AsyncRead as _, AsyncWriteExt as _};
 use compio::net::{TcpListener, TcpStream};
 use compio::runtime::{JoinHandle, Runtime, spawn};

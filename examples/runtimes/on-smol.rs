@@ -3,10 +3,9 @@
 
 use std::{error::Error, future::Future, io, sync::Arc, time::Duration};
 
-use abyssale_core::http1::{DeliveryReader, Incoming, answer};
 use abyssale_core::{Output, webhook::CallbackEndpoint};
 use abyssale_host::Clock;
-use abyssale_runtimes::{Attempt, DELIVERY, Message, Stage};
+use abyssale_runtimes::{Attempt, DELIVERY, DeliveryReader, Incoming, Message, Stage, answer};
 use smol::net::{TcpListener, TcpStream};
 use smol::{Async, Task, Timer, channel, future::or, prelude::*};
 

@@ -9,10 +9,9 @@ use std::{
     thread,
 };
 
-use abyssale_core::http1::{DeliveryReader, Incoming, answer};
 use abyssale_core::{Output, webhook::CallbackEndpoint};
 use abyssale_host::Clock;
-use abyssale_runtimes::{Attempt, DELIVERY, Message, Stage};
+use abyssale_runtimes::{Attempt, DELIVERY, DeliveryReader, Incoming, Message, Stage, answer};
 
 fn main() -> Result<(), Box<dyn Error>> {
     let stage = Stage::set()?;

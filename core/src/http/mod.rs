@@ -13,8 +13,6 @@ mod url;
 
 pub(crate) use date::parse_http_date;
 pub(crate) use encode::encoded as encoded_reference;
-#[cfg(feature = "http1")]
-pub(crate) use headers::is_named;
 pub use headers::{Headers, Repeated};
 pub use request::{Method, Request};
 pub use response::Response;

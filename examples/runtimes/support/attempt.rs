@@ -10,9 +10,10 @@ use abyssale_core::{
     CallError, CallId, Input, MAX_ANSWER, Output, Sent, Timestamp,
     download::{DownloadError, Receive, Step, Transfer},
     http::{Request, Scheme},
-    http1::ResponseReader,
 };
 use abyssale_host::DownloadFile;
+
+use crate::http::Answer;
 
 /// One call or download.
 ///
@@ -23,7 +24,8 @@ use abyssale_host::DownloadFile;
 pub struct Attempt {
     call: CallId,
     kind: Kind,
-    reader: ResponseReader,
+    /// What reads the answer, once the request is sent.
+    reader: Option<Answer>,
     phase: Phase,
     /// Whether a byte of the request may have been sent.
     begun: bool,
@@ -86,7 +88,7 @@ impl Attempt {
             }
             _ => return None,
         };
-        Some(Self { call, kind, reader: ResponseReader::default(), phase, begun: false })
+        Some(Self { call, kind, reader: None, phase, begun: false })
     }
 
     /// The request to send now, for a runtime that has an HTTP client. What is received from here on is its answer.
@@ -115,14 +117,22 @@ impl Attempt {
     /// The bytes to send once there is a connection. From here on they may have been seen.
     pub fn to_send(&mut self) -> Vec<u8> {
         self.begun = true;
-        self.expect();
-        self.request().to_http1()
+        self.expect()
     }
 
-    /// What is received from here on is the answer.
-    fn expect(&mut self) {
-        self.reader = ResponseReader::default();
+    /// Returns the bytes of the request. What is received from here on is the answer.
+    fn expect(&mut self) -> Vec<u8> {
         self.phase = Phase::Exchange { knows_head: false };
+        match Answer::to(&self.request()) {
+            Ok((bytes, reader)) => {
+                self.reader = Some(reader);
+                bytes
+            }
+            Err(error) => {
+                self.broke(&error);
+                Vec::new()
+            }
+        }
     }
 
     /// Whether the answer on this connection is not whole yet.
@@ -146,11 +156,16 @@ impl Attempt {
 
     /// Takes what came; nothing means that the connection has ended. What it returns is to be told to the job.
     pub fn received(&mut self, bytes: &[u8]) -> Option<Input> {
-        let read = if bytes.is_empty() { self.reader.end() } else { self.reader.feed(bytes) };
+        let Some(reader) = &mut self.reader else { return None };
+        let read = match bytes {
+            [] if reader.end() => Ok(()),
+            [] => Err("the answer broke off".to_owned()),
+            bytes => reader.feed(bytes).map_err(|error| error.to_string()),
+        };
         if let Err(error) = self.take_in() {
             self.phase = Phase::Over(Input::of_download(self.call, Err(error)));
         } else if let (Err(error), true) = (read, self.wants_more()) {
-            self.broke(&error);
+            self.broke(&io::Error::other(error));
         }
         match &self.kind {
             Kind::Download { file: Some(file), receive: Some(receive), .. } => {
@@ -201,10 +216,12 @@ impl Attempt {
 
     /// Looks at a head that is new, and puts away what came of an archive.
     fn take_in(&mut self) -> Result<(), DownloadError> {
-        if let (Phase::Exchange { knows_head: false }, Some(head)) = (&self.phase, self.reader.head()) {
+        let Some(reader) = &mut self.reader else { return Ok(()) };
+        if let (Phase::Exchange { knows_head: false }, Some((status, fields))) = (&self.phase, reader.head())
+        {
             self.phase = Phase::Exchange { knows_head: true };
             if let Kind::Download { transfer, file, receive, .. } = &mut self.kind {
-                match transfer.handle_head(head.status, &head.headers) {
+                match transfer.handle_head(*status, fields) {
                     Step::Receive(whole) => {
                         if let Some(file) = file {
                             file.begin(&whole)?;
@@ -232,15 +249,15 @@ impl Attempt {
         }
         if let Kind::Download { file, receive: Some(receive), .. } = &mut self.kind {
             if let Some(file) = file {
-                file.write(&self.reader.take_body())?;
+                file.write(&reader.take_body())?;
             }
-            if self.reader.is_done()
+            if reader.is_done()
                 && let Some(file) = file.take()
             {
                 let bytes = file.finish(receive)?;
                 self.phase = Phase::Over(Input::of_download(self.call, Ok(bytes)));
             }
-        } else if (self.reader.is_done() || self.reader.body_len() >= MAX_ANSWER)
+        } else if (reader.is_done() || reader.body_len() >= MAX_ANSWER)
             && let Some(answered) = self.answered()
         {
             self.phase = Phase::Over(answered);
@@ -249,7 +266,7 @@ impl Attempt {
     }
 
     fn answered(&mut self) -> Option<Input> {
-        let answer = self.reader.take_response()?;
+        let answer = self.reader.as_mut()?.take_response()?;
         Some(match &self.kind {
             Kind::Call { .. } => Input::of_call(self.call, Ok(answer)),
             Kind::Download { transfer, .. } => {

@@ -6,13 +6,10 @@ use std::{
     time::Instant,
 };
 
-use abyssale_core::{
-    http1::{DeliveryReader, Incoming, answer},
-    webhook::{CallbackEndpoint, Delivery, Reply},
-};
+use abyssale_core::webhook::{CallbackEndpoint, Delivery, Reply};
 use abyssale_host::Clock;
 
-use crate::DELIVERY;
+use crate::{DELIVERY, DeliveryReader, Incoming, answer};
 
 /// The open connections of a callback address.
 #[derive(Debug)]

@@ -5,14 +5,16 @@
 //! that may not wait. None of it opens a connection: that is the runtime's part.
 
 mod attempt;
+mod http;
 mod inbox;
 mod stage;
 
 pub use self::{
     attempt::Attempt,
+    http::{DeliveryReader, Incoming, answer},
     inbox::Inbox,
     stage::{Message, Stage},
 };
 
 /// How long a delivery may take to arrive, from its connection on.
-pub const DELIVERY: std::time::Duration = std::time::Duration::from_secs(25);
+pub const DELIVERY: std::time::Duration = std::time::Duration::from_secs(12);

@@ -13,13 +13,12 @@ use std::{
 use abyssale_core::{
     ApiKey, Config, Export, Failure, Finished, Goal, Input, Notice, Order, Output, SigningSecret, Timestamp,
     UnknownOutcome,
-    http1::answer,
     webhook::{CallbackEndpoint, Delivery, NewExport},
 };
 use abyssale_host::{CallbackSettings, Clock, Settings, download_only};
 use abyssale_simulator::{DEMO_BANNERS, Simulator};
 
-use crate::Attempt;
+use crate::{Attempt, answer};
 
 /// Everything about an export that is not the runtime's.
 #[derive(Debug)]

@@ -9,7 +9,6 @@ mod delivery;
 mod error_response;
 mod export_machine;
 pub mod python;
-mod request_reader;
 mod signature_header;
 mod strict;
 mod validation;
@@ -19,7 +18,6 @@ pub use self::{
     delivery::delivery,
     error_response::error_response,
     export_machine::export_machine,
-    request_reader::request_reader,
     signature_header::signature_header,
     validation::{validation_json, validation_repr, validation_round_trip},
 };
@@ -28,12 +26,11 @@ pub use self::{
 pub type Target = (&'static str, fn(&[u8]));
 
 /// All targets.
-pub const TARGETS: [Target; 9] = [
+pub const TARGETS: [Target; 8] = [
     ("archive_headers", archive_headers),
     ("delivery", delivery),
     ("error_response", error_response),
     ("export_machine", export_machine),
-    ("request_reader", request_reader),
     ("signature_header", signature_header),
     ("validation_json", validation_json),
     ("validation_repr", validation_repr),
