@@ -7,9 +7,12 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use thiserror::Error;
 
 use crate::{
-    BannerId, Order, RateLimit, RetryAfter, Timestamp,
     http::Headers,
+    id::BannerId,
+    order::Order,
     redact::{excerpt, write_excerpt},
+    throttling::{RateLimit, RetryAfter},
+    time::Timestamp,
     validation::{self, Problems},
 };
 

@@ -35,6 +35,7 @@ mod response;
 mod retry;
 mod secret;
 mod store;
+mod throttling;
 mod time;
 mod token;
 pub mod validation;
@@ -52,13 +53,11 @@ pub use self::{
     id::{BannerId, DeliveryId, ExportId, InvalidBannerId, InvalidBannerIdReason, InvalidExportId},
     order::{Goal, InvalidOrder, Order},
     request::{Endpoint, InvalidEndpoint},
-    response::{
-        ExportAccepted, MAX_ANSWER, RateLimit, ResponseError, RetryAfter, SigningSecretState,
-        UnexpectedAnswer,
-    },
+    response::{ExportAccepted, MAX_ANSWER, ResponseError, SigningSecretState, UnexpectedAnswer},
     retry::RetryPolicy,
     secret::{ApiKey, InvalidSecret, SigningSecret},
     store::{Store, StoreError, Write},
+    throttling::{RateLimit, RetryAfter},
     time::Timestamp,
     token::{InvalidToken, Token, TokenPlacement},
 };

@@ -6,8 +6,9 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use crate::{
-    BannerId, InvalidBannerId, Token, TokenPlacement,
     http::{InvalidUrl, Url},
+    id::{BannerId, InvalidBannerId},
+    token::{Token, TokenPlacement},
 };
 
 /// An order for one export.

@@ -7,9 +7,11 @@ use serde::{Serialize, Serializer, ser::SerializeStruct};
 use thiserror::Error;
 
 use crate::{
-    ApiKey, Order, Token,
     http::{InvalidUrl, Method, Request, Scheme, Url},
+    order::Order,
     redact::redact,
+    secret::ApiKey,
+    token::Token,
 };
 
 /// The service's base URL and the API key. It builds the requests to the service.

@@ -7,7 +7,11 @@ use core::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{ApiError, ErrorId, Timestamp, http::Method};
+use crate::{
+    error::{ApiError, ErrorId},
+    http::Method,
+    time::Timestamp,
+};
 
 /// How often to retry, and how long to wait.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]

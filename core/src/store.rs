@@ -5,7 +5,7 @@ use core::fmt;
 
 use thiserror::Error;
 
-use crate::JobId;
+use crate::exports::JobId;
 
 /// Keeps one record for each job.
 ///

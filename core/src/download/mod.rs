@@ -25,12 +25,10 @@ use thiserror::Error;
 
 use self::resume::Validator;
 use crate::{
-    archive::ArchivePolicy,
-    archive::{self, ArchiveUrlError, NotAnArchive},
+    archive::{self, ArchivePolicy, ArchiveUrlError, NotAnArchive},
     decimal::decimal,
     http::{Headers, Request, Response, Url, encoded_reference},
-    redact::excerpt,
-    redact::redact_query,
+    redact::{excerpt, redact_query},
     request,
 };
 

@@ -7,8 +7,9 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
 use crate::{
-    Timestamp, hex,
+    hex,
     http::{Headers, Url, parse_http_date},
+    time::Timestamp,
 };
 
 /// Describes the stored beginning of an archive: its URL, and the validator that the rest has to match.

@@ -2,7 +2,7 @@
 
 use core::time::Duration;
 
-use crate::{Endpoint, archive::ArchivePolicy, retry::RetryPolicy};
+use crate::{archive::ArchivePolicy, request::Endpoint, retry::RetryPolicy};
 
 /// The configuration of jobs. It is not saved: a restored job uses the configuration of the program that restores it.
 ///

@@ -7,8 +7,10 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use crate::{
-    ApiError, ErrorId, ExportId, UnexpectedAnswer,
     archive::{ArchiveUrlError, NotAnArchive},
+    error::{ApiError, ErrorId},
+    id::ExportId,
+    response::UnexpectedAnswer,
     webhook::NewExport,
 };
 

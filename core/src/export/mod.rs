@@ -18,9 +18,11 @@ use alloc::{boxed::Box, sync::Arc, vec::Vec};
 
 use self::{state::State, transitions::seed_of};
 use crate::{
-    ExportId, Order, Timestamp,
     download::Transfer,
+    id::ExportId,
+    order::Order,
     retry::{AttemptFailure, Tries},
+    time::Timestamp,
     webhook::{Delivery, Event, NewExport, Reply},
 };
 

@@ -6,10 +6,12 @@ use core::{fmt, time::Duration};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    ApiError, ExportId, Timestamp,
     download::Transfer,
+    error::ApiError,
     export::{CallId, Failure, UnknownCause},
     http::Request,
+    id::ExportId,
+    time::Timestamp,
     webhook::NewExport,
 };
 

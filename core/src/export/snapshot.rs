@@ -6,7 +6,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use thiserror::Error;
 
 use super::{CallId, Config, Export, Rare, State, Tries, UnknownCause, transitions::MAX_HELD};
-use crate::{Order, Timestamp, redact::excerpt, webhook::NewExport};
+use crate::{order::Order, redact::excerpt, time::Timestamp, webhook::NewExport};
 
 /// The saved state of a job. It has a version, is readable as JSON, and contains neither the API key nor a signing secret.
 ///

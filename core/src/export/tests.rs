@@ -9,10 +9,13 @@ use core::time::Duration;
 
 use super::*;
 use crate::{
-    ApiKey, Endpoint, Goal, Token, TokenPlacement,
     archive::NotAnArchive,
     download::DownloadError,
     http::Response,
+    order::Goal,
+    request::Endpoint,
+    secret::ApiKey,
+    token::{Token, TokenPlacement},
     webhook::{Event, NewExport, Verifier},
 };
 

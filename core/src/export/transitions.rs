@@ -10,13 +10,17 @@ use super::{
     Tries, UnknownCause, UnknownOutcome,
 };
 use crate::{
-    ApiError, ExportAccepted, ExportId, Goal, Order, ResponseError, Timestamp, Token,
     archive::{self, NotAnArchive},
     download::{DownloadError, Transfer},
+    error::ApiError,
     http::{Method, Response},
-    redact::excerpt,
-    redact::redact_query,
+    id::ExportId,
+    order::{Goal, Order},
+    redact::{excerpt, redact_query},
+    response::{ExportAccepted, ResponseError},
     retry::Verdict,
+    time::Timestamp,
+    token::Token,
     webhook::NewExport,
 };
 

@@ -24,8 +24,10 @@ use self::{
     send_queue::{Position, SendQueues},
 };
 use crate::{
-    Config, Disposition, Export, ExportId, Input, Order, Output, RestoreError, Snapshot, Timestamp,
-    export::RequestKind,
+    export::{Config, Disposition, Export, Input, Output, RequestKind, RestoreError, Snapshot},
+    id::ExportId,
+    order::Order,
+    time::Timestamp,
     webhook::{Delivery, Event, Reply},
 };
 

@@ -7,8 +7,10 @@ use alloc::collections::VecDeque;
 use core::time::Duration;
 
 use crate::{
-    ApiError, ErrorId, RateLimit, Timestamp,
+    error::{ApiError, ErrorId},
     http::{Headers, Response, parse_http_date},
+    throttling::RateLimit,
+    time::Timestamp,
 };
 
 /// Counts requests in a sliding window of one second, and holds all of them back when the service asks for it.

@@ -9,7 +9,7 @@ use core::time::Duration;
 use sha2::{Digest, Sha256};
 
 use super::JobId;
-use crate::{ExportId, Timestamp, Token, webhook::NewExport};
+use crate::{id::ExportId, time::Timestamp, token::Token, webhook::NewExport};
 
 /// The jobs that deliveries can belong to.
 ///

@@ -6,7 +6,7 @@
 use alloc::collections::BTreeMap;
 
 use super::{JobId, Limits, rate_limit::RateLimiter};
-use crate::{Timestamp, export::RequestKind};
+use crate::{export::RequestKind, time::Timestamp};
 
 /// Both queues, and the rate limit.
 #[derive(Clone, Debug)]

@@ -8,9 +8,12 @@ use core::time::Duration;
 
 use super::*;
 use crate::{
-    ApiKey, CallId, Endpoint, Goal, Token, TokenPlacement,
-    export::CallError,
+    export::{CallError, CallId},
     http::Response,
+    order::Goal,
+    request::Endpoint,
+    secret::ApiKey,
+    token::{Token, TokenPlacement},
     webhook::{CallbackEndpoint, Verifier},
 };
 

@@ -4,7 +4,7 @@
 
 use core::time::Duration;
 
-use crate::{Timestamp, decimal::decimal};
+use crate::{decimal::decimal, time::Timestamp};
 
 /// Parses an HTTP date: IMF-fixdate, RFC 850 or asctime, always in GMT.
 ///

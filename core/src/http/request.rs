@@ -3,7 +3,7 @@
 use alloc::{borrow::Cow, vec::Vec};
 use core::fmt;
 
-use crate::{ApiKey, http::Url};
+use crate::{http::Url, secret::ApiKey};
 
 /// The method of a [`Request`].
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]

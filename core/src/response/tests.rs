@@ -65,19 +65,6 @@ fn the_signing_secret_is_read_and_never_shown() {
 }
 
 #[test]
-fn retry_after_is_seconds_or_a_date() {
-    let read = |value: &str| RetryAfter::from_headers(&[("retry-after", value)]);
-    let now = Timestamp::from_secs(784_111_770);
-    assert_eq!(read("2").unwrap().delay(now), Duration::from_secs(2));
-    assert_eq!(read("Sun, 06 Nov 1994 08:49:37 GMT").unwrap().delay(now), Duration::from_secs(7));
-    assert_eq!(read("Sun, 06 Nov 1994 08:49:00 GMT").unwrap().delay(now), Duration::ZERO);
-    assert_eq!(read("99999999999999999999999").unwrap().delay(now), Duration::from_secs(u64::MAX));
-    for nothing in ["", "-1", "1.5", "soon", "1 2"] {
-        assert_eq!(read(nothing), None, "{nothing}");
-    }
-}
-
-#[test]
 fn a_reason_is_bounded_and_printable() {
     let body = format!(r#"{{"export_id": "\u001b{}"}}"#, "x".repeat(10_000));
     let shown = ExportAccepted::parse(200, &(), body.as_bytes()).unwrap_err().to_string();

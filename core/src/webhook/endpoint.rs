@@ -9,8 +9,11 @@ use core::iter;
 use thiserror::Error;
 
 use crate::{
-    DeliveryId, SigningSecret, Timestamp, Token, TokenPlacement,
     http::Headers,
+    id::DeliveryId,
+    secret::SigningSecret,
+    time::Timestamp,
+    token::{Token, TokenPlacement},
     webhook::{DELIVERY_ID_HEADER, Event, EventError, Refusal, Verifier},
 };
 

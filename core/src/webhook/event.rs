@@ -12,7 +12,8 @@ use serde_json::value::RawValue;
 use thiserror::Error;
 
 use crate::{
-    ExportId, Timestamp, decimal::decimal, redact::excerpt, response::json_object, webhook::Verified,
+    decimal::decimal, id::ExportId, redact::excerpt, response::json_object, time::Timestamp,
+    webhook::Verified,
 };
 
 /// The content of a genuine delivery.

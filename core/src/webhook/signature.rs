@@ -7,7 +7,7 @@ use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 use thiserror::Error;
 
-use crate::{DeliveryId, SigningSecret, Timestamp, decimal::decimal, hex, http::Headers};
+use crate::{decimal::decimal, hex, http::Headers, id::DeliveryId, secret::SigningSecret, time::Timestamp};
 
 /// Checks the signatures of deliveries against one or several signing secrets.
 ///

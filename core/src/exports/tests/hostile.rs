@@ -2,7 +2,7 @@
 //! acknowledged is lost.
 
 use super::*;
-use crate::{Failure, Notice, UnknownOutcome};
+use crate::export::{Failure, Notice, UnknownOutcome};
 
 fn bare_order() -> Order {
     Order::new([ID], "https://hooks.example.com/abyssale").unwrap()
