@@ -98,6 +98,8 @@ impl Endpoint {
     fn request(&self, method: Method, path: &'static str) -> Request {
         Request::new(method, self.base.joined(path))
             .header("accept", "application/json")
+            // Nobody here decodes.
+            .header("accept-encoding", "identity")
             .header("user-agent", USER_AGENT)
             .key(self.key.clone())
     }
@@ -177,6 +179,7 @@ mod tests {
         assert_eq!(header("x-api-key").as_deref(), Some("hunter2"));
         assert_eq!(header("content-type").as_deref(), Some("application/json"));
         assert_eq!(header("accept").as_deref(), Some("application/json"));
+        assert_eq!(header("accept-encoding").as_deref(), Some("identity"));
         assert!(header("user-agent").unwrap().starts_with("abyssale-rust/"));
     }
 

@@ -36,6 +36,7 @@ fn main() -> ExitCode {
         };
         [
             named("the_service_and_the_archive_are_reached_over_tls", all_is_well),
+            named("an_archive_that_ends_without_close_notify_is_whole_if_it_has_its_end", abrupt_end),
             named("https_is_never_left_for_http", no_way_down),
             named("a_certificate_of_nobody_is_not_trusted", a_stranger),
             named("a_certificate_for_another_name_is_not_trusted", another_name),
@@ -51,6 +52,14 @@ fn all_is_well(transport: &str) {
     assert_eq!(ask(transport, &server.trusted, ["download", &base, &format!("{base}/a.zip?sig=x")]), "22");
     let seen = server.seen();
     assert_eq!(seen, ["https POST /async/banners/export", "https GET /a.zip?sig=x"]);
+}
+
+fn abrupt_end(transport: &str) {
+    let server = Server::start();
+    let base = format!("https://localhost:{}", server.https);
+    assert_eq!(ask(transport, &server.trusted, ["download", &base, &format!("{base}/abrupt.zip")]), "22");
+    let error = ask(transport, &server.trusted, ["download", &base, &format!("{base}/cut.zip")]);
+    assert!(error.contains("could not be downloaded"), "{error}");
 }
 
 fn no_way_down(transport: &str) {

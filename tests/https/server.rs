@@ -107,6 +107,7 @@ fn answer(
     io::copy(&mut (&mut stream).take(length.unwrap_or(0)), &mut io::sink())?;
     let (head, body) = match line {
         "POST /async/banners/export" => ("200 OK".to_owned(), format!(r#"{{"export_id":"{EXPORT_ID}"}}"#)),
+        "GET /cut.zip" => ("200 OK".to_owned(), "PK\x05\x06\0\0".to_owned()),
         "GET /down.zip" => {
             let location = format!("http://127.0.0.1:{http}/a.zip?sig=hunter2hunter2");
             (format!("302 Found\r\nLocation: {location}"), String::new())
@@ -115,6 +116,12 @@ fn answer(
         _ => ("200 OK".to_owned(), format!("PK\x05\x06{}", "\0".repeat(18))),
     };
     let length = body.len();
+    if matches!(line, "GET /abrupt.zip" | "GET /cut.zip") {
+        // Neither the head nor TLS says where the body ends.
+        write!(stream, "HTTP/1.1 {head}\r\nConnection: close\r\n\r\n{body}")?;
+        stream.flush()?;
+        return Err(io::ErrorKind::ConnectionAborted.into());
+    }
     write!(stream, "HTTP/1.1 {head}\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n{body}")?;
     stream.flush()
 }

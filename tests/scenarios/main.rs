@@ -124,7 +124,8 @@ scenarios! {
         a_content_encoding_that_encodes_nothing_is_passed_over
         a_store_that_is_not_ready_yet_is_asked_again
         all_of_an_archive_as_a_part_is_all_of_it
-        bytes_around_an_archive_are_no_part_of_it;
+        bytes_around_an_archive_are_no_part_of_it
+        requests_announce_their_bodies_as_curl_does;
     inputs:
         bad_orders_are_typed_errors
         an_exporter_that_cannot_work_is_not_built

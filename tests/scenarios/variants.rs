@@ -101,3 +101,25 @@ pub(crate) fn bytes_around_an_archive_are_no_part_of_it<A: Adapter>() {
         assert_eq!(world.downloads().len(), 1, "{around}");
     }
 }
+
+/// As curl 7.88 sends the same requests, but for its own names and its preferences: a GET announces no body, and a POST
+/// always announces one.
+pub(crate) fn requests_announce_their_bodies_as_curl_does<A: Adapter>() {
+    let world = World::<A>::new(&[]);
+    world.adapter.signing_secret().unwrap();
+    world.adapter.rotate(true).unwrap();
+    world.assert_saved();
+    let requests = world.simulator.requests();
+    assert_eq!(requests.len(), 4);
+    for request in requests {
+        let body = request.body.len().to_string();
+        let length = (request.method == "POST").then_some(body.as_str());
+        assert_eq!(request.header("content-length"), length, "{} {}", request.method, request.path);
+        assert_eq!(request.header("transfer-encoding"), None);
+        assert_eq!(request.header("accept-encoding"), Some("identity"));
+        let mut names: Vec<_> = request.headers.keys().map(AsRef::<str>::as_ref).collect();
+        names.retain(|name| !["content-length", "content-type", "x-api-key", "connection"].contains(name));
+        names.sort_unstable();
+        assert_eq!(names, ["accept", "accept-encoding", "host", "user-agent"], "{}", request.path);
+    }
+}

@@ -1,7 +1,7 @@
 //! Downloading an archive into a file. What to ask for and what an answer means is core's decision, what survives on the
 //! disk is the host's; here bytes move. Everything that touches the disk does so on a thread for blocking work.
 
-use std::{future::Future, path::Path, pin::pin, time::Duration};
+use std::{error::Error as _, future::Future, io, path::Path, pin::pin, time::Duration};
 
 use abyssale_core::{
     CallId,
@@ -149,6 +149,8 @@ async fn take_in(
             turned = patiently(write_behind.turn(), stall, progress), if write_behind.is_waiting() => turned?,
             frame = body.frame(), if !write_behind.is_full() => match frame {
                 None => break Ok(()),
+                // Some servers end TLS without saying so. Where no length was announced, the archive's own end decides.
+                Some(Err(error)) if receive.total.is_none() && is_early_end(&error) => break Ok(()),
                 Some(Err(error)) => break Err(interrupted(&with_causes(&error))),
                 Some(Ok(frame)) => if let Ok(piece) = frame.into_data() {
                     count.received += piece.len() as u64;
@@ -174,6 +176,12 @@ async fn take_in(
         }
     });
     at_the_end(close, stall, progress).await
+}
+
+/// Whether the connection ended where more was expected.
+fn is_early_end(error: &hyper::Error) -> bool {
+    let io = error.source().and_then(|cause| cause.downcast_ref::<io::Error>());
+    io.is_some_and(|cause| cause.kind() == io::ErrorKind::UnexpectedEof)
 }
 
 /// Closes a file. The job is told first that there is life, since its own patience may end with that of the download: it

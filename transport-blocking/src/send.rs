@@ -59,7 +59,7 @@ fn exchange(caller: &Caller, request: Request, timeout: Duration) -> Result<Resp
         .timeout_resolve(Some(caller.connect.min(timeout / 3)))
         .timeout_connect(Some(caller.connect.min(timeout / 2)))
         .build();
-    let (answered, begun) = watch(|| caller.agent.run(request));
+    let (answered, begun) = watch(|| run(&caller.agent, request));
     let response = answered.map_err(|error| no_answer(&error, begun, caller.is_own))?;
     Ok(response.map(read_bounded).into())
 }
@@ -88,7 +88,7 @@ pub(crate) fn begin_download(
         // Of the head's pieces, too; what watches our own agents makes it exact for those of the body.
         .timeout_per_read(Some(stall.max(first_byte)))
         .build();
-    let (answered, begun) = watch(|| caller.agent.run(request));
+    let (answered, begun) = watch(|| run(&caller.agent, request));
     stall_after_head(stall);
     answered.map_err(|error| no_answer(&error, begun, caller.is_own))
 }
@@ -106,6 +106,12 @@ pub(crate) fn read_bounded(body: Body) -> Vec<u8> {
         }
     }
     bytes
+}
+
+/// Sends a GET without a body: an empty one is announced as `content-length: 0`, which some load balancers answer with
+/// 400.
+fn run(agent: &Agent, request: http::Request<Vec<u8>>) -> Result<http::Response<Body>, ureq::Error> {
+    if request.method() == http::Method::GET { agent.run(request.map(drop)) } else { agent.run(request) }
 }
 
 fn into_http(request: Request) -> Result<http::Request<Vec<u8>>, CallError> {

@@ -124,6 +124,8 @@ impl TryFrom<Request> for ::http::Request<Vec<u8>> {
     type Error = ::http::Error;
 
     /// Converts to the types of the `http` crate. The key is marked as sensitive.
+    ///
+    /// A POST without a body has `content-length: 0`, since some servers answer 411 without it.
     fn try_from(request: Request) -> Result<Self, Self::Error> {
         let mut builder =
             ::http::Request::builder().method(request.method.as_str()).uri(request.url.as_str());
@@ -131,6 +133,9 @@ impl TryFrom<Request> for ::http::Request<Vec<u8>> {
             let mut value = ::http::HeaderValue::from_str(value)?;
             value.set_sensitive(name == "x-api-key");
             builder = builder.header(name, value);
+        }
+        if request.method == Method::Post && request.body.is_empty() {
+            builder = builder.header(::http::header::CONTENT_LENGTH, 0);
         }
         builder.body(request.into_body())
     }
