@@ -1,4 +1,4 @@
-//! Spans and events are what the table in `abyssale_host::trace` says, in both transports: everything in it is said, nothing
+//! Spans and events are what the table in `abyssale_host` says, in both transports: everything in it is said, nothing
 //! else is, and each is said within the job, the call or the delivery that it is about.
 //!
 //! Long, because each row of the table has to be brought about.
@@ -49,7 +49,7 @@ struct Row {
 /// The table of the documentation: what is said, and how.
 fn table() -> BTreeMap<String, Row> {
     let rows =
-        include_str!("../../core/host/src/trace.rs").lines().filter_map(|line| line.strip_prefix("//! | "));
+        include_str!("../../core/host/src/lib.rs").lines().filter_map(|line| line.strip_prefix("//! | "));
     let rows = rows.skip(1).map(|row| {
         let [what, level, target, fields] = &row.split('|').map(str::trim).collect::<Vec<_>>()[..4] else {
             panic!("{row}")
@@ -395,7 +395,7 @@ fn a_call_by_itself_names_its_endpoint_and_host() {
         assert!(named.iter().all(|call| call.field("host") == Some("127.0.0.1")));
         let job = self::named(&records, "span job");
         assert_eq!(job[0].field("goal"), Some("acceptance"));
-        assert_eq!(job[0].field("job"), None, "it is in nobody's books");
+        assert_eq!(job[0].field("job"), None, "it is not stored");
     }
 }
 

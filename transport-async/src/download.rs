@@ -1,31 +1,36 @@
-//! Downloading an archive into a file. What to ask for and what an answer means is core's decision, what survives on the
-//! disk is the host's; here bytes move. Everything that touches the disk does so on a thread for blocking work.
+//! Downloads an archive into a file. Core decides what to ask for and what an answer means, the host keeps the file; this
+//! moves the bytes. Whatever touches the disk runs on a thread for blocking work.
 
-use std::{error::Error as _, future::Future, io, path::Path, pin::pin, time::Duration};
+use std::{
+    error::Error as _,
+    future::{Future, ready},
+    io,
+    path::Path,
+    pin::pin,
+    time::Duration,
+};
 
 use abyssale_core::{
     CallId,
     download::{DownloadError, Receive, Step, Transfer},
-    http::Response,
 };
-use abyssale_host::{
-    DownloadFile,
-    trace::{self, Download},
-};
+use abyssale_host::{Attempt, DownloadFile};
+use bytes::Bytes;
 use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
 use tokio::{
     sync::watch,
-    time::{Instant, sleep, sleep_until},
+    task::spawn_blocking,
+    time::{Instant, sleep, timeout},
 };
+use tracing::{Instrument as _, debug, trace};
 
 use crate::{
     Client,
     send::{begin, read_bounded, with_causes},
-    write_behind::{WriteBehind, in_background, interrupted},
 };
 
-/// How far a download is.
+/// The progress of a download.
 #[derive(Clone, Copy, Default)]
 pub(crate) struct Count {
     pub(crate) received: u64,
@@ -33,10 +38,10 @@ pub(crate) struct Count {
     pub(crate) resumed_from: u64,
 }
 
-/// Downloads to `target`, going on from what an earlier attempt has left there. Returns the archive's size.
+/// Downloads to `target`, resuming what an earlier attempt has left there. Returns the archive's size in bytes.
 ///
 /// On an error, or if the future is dropped, `target` is as it was.
-pub(crate) async fn fetch(
+pub(crate) async fn download(
     client: &Client,
     call: CallId,
     transfer: Transfer,
@@ -45,168 +50,173 @@ pub(crate) async fn fetch(
     target: &Path,
     progress: watch::Sender<Count>,
 ) -> Result<u64, DownloadError> {
-    let download = Download::begin(transfer.url(), call);
-    let attempt = attempt(client, transfer, first_byte, stall, target, progress);
-    let fetched = download.span().around(attempt).await;
-    end(download, &fetched);
-    fetched
+    let attempt = Attempt::download(transfer.url(), call);
+    let span = attempt.span().clone();
+    let disk = Disk { stall, progress };
+    let downloaded = request(client, transfer, first_byte, stall, target, &disk).instrument(span).await;
+    attempt.downloaded(&downloaded);
+    downloaded
 }
 
-/// Says what a download came to.
-pub(crate) fn end(download: Download, fetched: &Result<u64, DownloadError>) {
-    match fetched {
-        Ok(bytes) => download.done(*bytes),
-        Err(DownloadError::Refused(answer)) => download.refused(answer.status),
-        Err(error) => download.failed(error),
-    }
-}
-
-async fn attempt(
+async fn request(
     client: &Client,
     transfer: Transfer,
     first_byte: Duration,
     stall: Duration,
     target: &Path,
-    progress: watch::Sender<Count>,
+    disk: &Disk,
 ) -> Result<u64, DownloadError> {
-    let owned = target.to_owned();
-    let file = in_background(move || DownloadFile::open(&owned)).await?;
+    let target = target.to_owned();
+    let file = disk.run(move || DownloadFile::open(&target)).await?;
     let mut transfer = file.resumed(transfer);
     if let Some(rest) = transfer.nothing_left() {
-        progress.send_replace(Count { received: rest.from, total: rest.total, resumed_from: rest.from });
-        return patiently(in_background(move || file.finish(&rest)), stall, &progress).await;
+        let (received, total) = (rest.from, rest.total);
+        disk.progress.send_replace(Count { received, total, resumed_from: received });
+        return disk.close(move || file.finish(&rest)).await;
     }
-    match ask(client, &mut transfer, first_byte).await {
-        Ok((receive, body)) => take_in(file, receive, body, stall, &progress).await,
-        Err(NotBegun::Refused { is_gone, response }) => {
-            // Closing it may remove it, which takes the disk a while.
-            let close = in_background(move || {
-                if is_gone {
-                    file.discard();
-                }
-                Ok(())
-            });
-            at_the_end(close, stall, &progress).await?;
-            Err(DownloadError::Refused(response))
-        }
-        Err(NotBegun::Failed(error)) => {
-            let close = in_background(move || Err(file.give_up(error)));
-            at_the_end(close, stall, &progress).await
-        }
-    }
-}
-
-/// Why there is no body.
-pub(crate) enum NotBegun {
-    /// The answer was not a 2xx.
-    Refused { is_gone: bool, response: Response },
-    /// There was none, or it cannot be used.
-    Failed(DownloadError),
-}
-
-/// Asks until there is a body to take in: again after a redirect, and without a range where the range did not fit.
-pub(crate) async fn ask(
-    client: &Client,
-    transfer: &mut Transfer,
-    first_byte: Duration,
-) -> Result<(Receive, Incoming), NotBegun> {
     loop {
         let deadline = Instant::now() + first_byte;
-        let response = begin(client.download_http(), transfer.request(), deadline)
-            .await
-            .map_err(|error| NotBegun::Failed(DownloadError::Interrupted(error.reason)))?;
-        let (parts, body) = response.into_parts();
+        let response = begin(client.download_http(), transfer.request(), deadline).await;
+        let (parts, body) = match response {
+            Ok(response) => response.into_parts(),
+            Err(error) => {
+                let error = DownloadError::Interrupted(error.reason);
+                return disk.close(move || Err(file.give_up(error))).await;
+            }
+        };
         match transfer.handle_head(parts.status.as_u16(), &parts.headers) {
-            Step::Receive(receive) => return Ok((receive, body)),
+            Step::Receive(receive) => return receive_body(file, receive, body, stall, disk).await,
             Step::Refused { is_gone } => {
                 let body = read_bounded(body, deadline).await;
                 let response = http::Response::from_parts(parts, body);
-                return Err(NotBegun::Refused { is_gone, response: transfer.redact(response.into()) });
+                let refused = DownloadError::Refused(transfer.redact(response.into()));
+                return disk
+                    .close(move || {
+                        if is_gone {
+                            file.discard();
+                        }
+                        Err(refused)
+                    })
+                    .await;
             }
-            Step::Failed(error) => return Err(NotBegun::Failed(error)),
-            // The next connection is another one, so what is left of this body need not be read.
+            Step::Failed(error) => return disk.close(move || Err(file.give_up(error))).await,
+            // The next request has a connection of its own, so the rest of this body need not be read.
             _ => {}
         }
     }
 }
 
-async fn take_in(
-    file: DownloadFile,
+async fn receive_body(
+    mut file: DownloadFile,
     receive: Receive,
     mut body: Incoming,
     stall: Duration,
-    progress: &watch::Sender<Count>,
+    disk: &Disk,
 ) -> Result<u64, DownloadError> {
-    let mut count = Count { received: receive.from, total: receive.total, resumed_from: receive.from };
-    trace::receiving(&receive);
-    progress.send_replace(count);
+    let Receive { from, total, .. } = receive;
+    debug!(target: TARGET, resumed_from = from, total, "receiving");
+    let mut count = Count { received: from, total, resumed_from: from };
+    disk.progress.send_replace(count);
     let begun = receive.clone();
-    let mut write_behind = WriteBehind::new(file, move |file| file.begin(&begun));
-    let mut deadline = Instant::now() + stall;
+    file = disk.run(move || file.begin(&begun).map(|()| file)).await?;
+    let mut pieces = Vec::new();
+    let mut bytes = 0;
     let ended = loop {
-        tokio::select! {
+        let is_full = bytes >= BATCH || pieces.len() >= MAX_PIECES;
+        let frame = tokio::select! {
             biased;
-            turned = patiently(write_behind.turn(), stall, progress), if write_behind.is_waiting() => turned?,
-            frame = body.frame(), if !write_behind.is_full() => match frame {
-                None => break Ok(()),
-                // Some servers end TLS without saying so. Where no length was announced, the archive's own end decides.
-                Some(Err(error)) if receive.total.is_none() && is_early_end(&error) => break Ok(()),
-                Some(Err(error)) => break Err(interrupted(&with_causes(&error))),
-                Some(Ok(frame)) => if let Ok(piece) = frame.into_data() {
-                    count.received += piece.len() as u64;
-                    trace::received(count.received);
-                    write_behind.push(piece);
-                    progress.send_replace(count);
-                },
-            },
-            () = sleep_until(deadline), if !write_behind.is_full() => {
-                break Err(interrupted(&format!("no byte came for {} s", stall.as_secs_f32())));
+            frame = timeout(stall, body.frame()), if !is_full => frame,
+            // No further piece is here yet, so that the file gets what there is.
+            () = ready(()), if !pieces.is_empty() => {
+                let batch = std::mem::take(&mut pieces);
+                bytes = 0;
+                file = disk.run(move || write(&mut file, &batch).map(|()| file)).await?;
+                continue;
+            }
+        };
+        match frame {
+            Ok(None) => break Ok(()),
+            Ok(Some(Ok(frame))) => {
+                let Ok(piece) = frame.into_data() else { continue };
+                count.received += piece.len() as u64;
+                bytes += piece.len();
+                pieces.push(piece);
+                trace!(target: TARGET, bytes = count.received, "received");
+                disk.progress.send_replace(count);
+            }
+            // Some servers end TLS without saying so. Where no length was announced, the archive's own end decides.
+            Ok(Some(Err(error))) if total.is_none() && is_early_end(&error) => break Ok(()),
+            Ok(Some(Err(error))) => break Err(DownloadError::Interrupted(with_causes(&error).into())),
+            Err(_) => {
+                let reason = format!("no byte came for {} s", stall.as_secs_f32());
+                break Err(DownloadError::Interrupted(reason.into()));
             }
         }
-        // Waiting for the disk is not waiting for the server.
-        deadline = Instant::now() + stall;
     };
-    // What has come is kept, whatever came of the rest.
-    let file = at_the_end(write_behind.into_file(), stall, progress).await?;
-    let close = in_background(move || match ended {
-        Ok(()) => file.finish(&receive),
-        Err(error) => {
-            drop(file);
-            Err(error)
-        }
-    });
-    at_the_end(close, stall, progress).await
+    disk.close(move || {
+        // What was received is kept, whatever ended the rest.
+        write(&mut file, &pieces)?;
+        ended.and_then(|()| file.finish(&receive))
+    })
+    .await
 }
 
-/// Whether the connection ended where more was expected.
+/// Returns whether the connection ended where more was expected.
 fn is_early_end(error: &hyper::Error) -> bool {
     let io = error.source().and_then(|cause| cause.downcast_ref::<io::Error>());
     io.is_some_and(|cause| cause.kind() == io::ErrorKind::UnexpectedEof)
 }
 
-/// Closes a file. The job is told first that there is life, since its own patience may end with that of the download: it
-/// would begin anew while the file is still locked.
-async fn at_the_end<T>(
-    close: impl Future<Output = T>,
-    stall: Duration,
-    progress: &watch::Sender<Count>,
-) -> T {
-    progress.send_modify(|_| {});
-    patiently(close, stall, progress).await
+fn write(file: &mut DownloadFile, pieces: &[Bytes]) -> Result<(), DownloadError> {
+    pieces.iter().try_for_each(|piece| file.write(piece))
 }
 
-/// Waits for the disk, and says again and again that there is life: writing a large file out may take longer than a
-/// server may be silent, and is no reason to begin anew.
-async fn patiently<T>(work: impl Future<Output = T>, stall: Duration, progress: &watch::Sender<Count>) -> T {
-    let mut work = pin!(work);
-    loop {
-        tokio::select! {
-            biased;
-            done = &mut work => return done,
-            () = sleep(stall / 4) => progress.send_modify(|_| {}),
+/// Threads for blocking work, on which a download uses its file.
+struct Disk {
+    stall: Duration,
+    progress: watch::Sender<Count>,
+}
+
+impl Disk {
+    /// Uses the file, and reports progress again and again meanwhile: the disk may take longer than a server may be
+    /// silent, and the job would begin anew while the file is still locked.
+    async fn run<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> Result<T, DownloadError> + Send + 'static,
+    ) -> Result<T, DownloadError> {
+        let done = self.wait(spawn_blocking(work)).await;
+        // It fails only when the runtime shuts down; the next process resumes the download.
+        done.unwrap_or_else(|error| Err(DownloadError::Interrupted(error.to_string().into())))
+    }
+
+    /// Uses the file for the last time. Reports progress first, because the job's patience may end with the download's.
+    async fn close<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> Result<T, DownloadError> + Send + 'static,
+    ) -> Result<T, DownloadError> {
+        self.progress.send_modify(|_| {});
+        self.run(work).await
+    }
+
+    async fn wait<T>(&self, work: impl Future<Output = T>) -> T {
+        let mut work = pin!(work);
+        loop {
+            tokio::select! {
+                biased;
+                done = &mut work => return done,
+                () = sleep(self.stall / 4) => self.progress.send_modify(|_| {}),
+            }
         }
     }
 }
+
+const TARGET: &str = "abyssale::download";
+
+/// How many bytes are received before they are written.
+const BATCH: usize = 1 << 20;
+
+/// How many pieces are received before they are written, however small: each takes memory of its own.
+const MAX_PIECES: usize = 4096;
 
 #[cfg(test)]
 mod tests {
@@ -223,7 +233,7 @@ mod tests {
             }
             seen.borrow().received
         };
-        let done = runtime.block_on(patiently(work, Duration::from_millis(4), &progress));
-        assert_eq!(done, 7);
+        let disk = Disk { stall: Duration::from_millis(4), progress };
+        assert_eq!(runtime.block_on(disk.wait(work)), 7);
     }
 }

@@ -8,12 +8,13 @@ use std::{
 };
 
 use abyssale_core::{CallError, CallId, Finished, Input, Output, download::DownloadError, http::Response};
-use abyssale_host::{Error, Observer, Progress, RunningJob, trace::Job};
+use abyssale_host::{Error, Observer, Progress, RunningJob};
 use tokio::{sync::watch, time::sleep};
+use tracing::Instrument as _;
 
 use crate::{
     Client,
-    download::{Count, fetch},
+    download::{Count, download},
     send::send,
 };
 
@@ -23,19 +24,18 @@ use crate::{
 /// `target` is where the archive goes.
 pub(crate) async fn drive(
     client: &Client,
-    job: Job,
-    running: &mut RunningJob<'_>,
+    mut running: RunningJob<'_>,
     target: &Path,
     observer: &mut dyn Observer,
 ) -> Result<Finished, Error> {
-    let result = job.span().around(carry_on(client, &job, running, target, observer)).await;
-    job.end(&result);
+    let span = running.span().clone();
+    let result = carry_on(client, &mut running, target, observer).instrument(span).await;
+    running.finish(&result);
     result
 }
 
 async fn carry_on(
     client: &Client,
-    job: &Job,
     running: &mut RunningJob<'_>,
     target: &Path,
     observer: &mut dyn Observer,
@@ -55,15 +55,12 @@ async fn carry_on(
                     }
                     Output::Download { call, transfer, first_byte_timeout, stall_timeout } => {
                         let (sender, progress) = watch::channel(Count::default());
-                        let fetch =
-                            fetch(client, call, *transfer, first_byte_timeout, stall_timeout, target, sender);
-                        work = Work::Fetch(call, Box::pin(fetch), progress);
+                        let download =
+                            download(client, call, *transfer, first_byte_timeout, stall_timeout, target, sender);
+                        work = Work::Download(call, Box::pin(download), progress);
                     }
                     Output::Abort(call) if work.call() == Some(call) => work = Work::None,
-                    Output::Notice(notice) => {
-                        job.notice(&notice);
-                        observer.observe(Progress::Notice(&notice));
-                    }
+                    Output::Notice(notice) => observer.observe(Progress::Notice(&notice)),
                     Output::Done(result) => return Ok(result?),
                     // The abort of an attempt that has ended by itself. Other outputs do not exist yet.
                     _ => {}
@@ -96,7 +93,7 @@ async fn tick(time_left: Option<Duration>) {
 enum Work<'w> {
     None,
     Call(CallId, Pin<Box<dyn Future<Output = Result<Response, CallError>> + Send + 'w>>),
-    Fetch(
+    Download(
         CallId,
         Pin<Box<dyn Future<Output = Result<u64, DownloadError>> + Send + 'w>>,
         watch::Receiver<Count>,
@@ -107,7 +104,7 @@ impl Work<'_> {
     fn call(&self) -> Option<CallId> {
         match self {
             Self::None => None,
-            Self::Call(call, _) | Self::Fetch(call, ..) => Some(*call),
+            Self::Call(call, _) | Self::Download(call, ..) => Some(*call),
         }
     }
 
@@ -117,10 +114,10 @@ impl Work<'_> {
         match self {
             Self::None => pending().await,
             Self::Call(call, answering) => (Input::of_call(*call, answering.await), 0),
-            Self::Fetch(call, fetching, progress) => tokio::select! {
+            Self::Download(call, downloading, progress) => tokio::select! {
                 // The end is looked at first, so that no progress is told after it.
                 biased;
-                fetched = fetching => (Input::of_download(*call, fetched), progress.borrow().resumed_from),
+                downloaded = downloading => (Input::of_download(*call, downloaded), progress.borrow().resumed_from),
                 Ok(()) = progress.changed() => {
                     let Count { received, total, resumed_from } = *progress.borrow_and_update();
                     (Input::Progress { call: *call, received, total }, resumed_from)

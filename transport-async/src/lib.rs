@@ -39,7 +39,6 @@ mod resolver;
 mod send;
 mod service;
 mod tls;
-mod write_behind;
 
 // The public interface.
 pub use self::{

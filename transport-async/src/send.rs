@@ -4,7 +4,7 @@
 use std::{error::Error as StdError, fmt, future::Future, pin::Pin, sync::Arc, time::Duration};
 
 use abyssale_core::{CallError, CallId, Config, MAX_ANSWER, Sent, archive::ArchivePolicy, http::Request};
-use abyssale_host::{Error, trace::Call};
+use abyssale_host::{Attempt, Error};
 use bytes::Bytes;
 use http::Response;
 use http_body_util::{BodyExt as _, Full};
@@ -18,6 +18,7 @@ use hyper_util::{
     rt::TokioExecutor,
 };
 use tokio::time::{Instant, timeout_at};
+use tracing::Instrument as _;
 
 use crate::{connect::Within, resolver::GuardedResolver, tls};
 
@@ -63,20 +64,17 @@ pub(crate) fn clients(config: &Config) -> Result<[Arc<dyn HttpClient>; 2], Error
 
 /// Sends a request to the service and reads the answer, all within `limit`.
 ///
-/// `attempt` is which one it is of its job, if it is one's.
+/// `call` is its id, if it belongs to a job.
 pub(crate) async fn send(
     client: &dyn HttpClient,
     request: Request,
     limit: Duration,
-    attempt: Option<CallId>,
+    call: Option<CallId>,
 ) -> Result<abyssale_core::http::Response, CallError> {
-    let call = Call::begin(&request, attempt);
-    let answered = call.span().around(exchange(client, request, limit)).await;
-    match &answered {
-        Ok(answer) => call.answered(answer.status, answer.body.len()),
-        Err(error) => call.not_answered(error.sent, &error.reason),
-    }
-    answered
+    let attempt = Attempt::call(&request, call);
+    let answer = exchange(client, request, limit).instrument(attempt.span().clone()).await;
+    attempt.answered(&answer);
+    answer
 }
 
 async fn exchange(

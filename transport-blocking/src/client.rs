@@ -3,12 +3,12 @@
 use std::{path::Path, sync::Arc, time::Duration};
 
 use abyssale_core::{
-    ApiKey, Config, Export, ExportId, Finished, Goal, Order, SigningSecretState, UnknownOutcome,
+    ApiKey, Config, ExportId, Finished, Order, SigningSecretState, UnknownOutcome,
     archive::ArchivePolicy,
     http::{Request, Url},
     webhook::NewExport,
 };
-use abyssale_host::{Clock, Error, Observer, Progress, RunningJob, Settings, download_only, trace::Job};
+use abyssale_host::{Clock, Error, Observer, Progress, RunningJob, Settings};
 use ureq::{
     Agent,
     tls::{RootCerts, TlsConfig},
@@ -55,14 +55,8 @@ impl Client {
         order: &Order,
         mut observer: impl Observer,
     ) -> Result<ExportId, Error> {
-        let order = order.clone().with_goal(Goal::Acceptance);
-        let mut config = (*self.config).clone();
-        // The event goes elsewhere, so there is nothing to wait for here.
-        config.unknown_outcome = UnknownOutcome::Fail;
-        let job = Job::begin(None, order.goal(), order.ids().len());
-        let export = Export::new(Arc::new(config), order, self.clock.now());
-        let mut running = RunningJob::alone(export, self.clock);
-        let finished = drive(self, job, &mut running, Path::new(""), &mut observer)?;
+        let running = RunningJob::create_export(&self.config, order, self.clock);
+        let finished = drive(self, running, Path::new(""), &mut observer)?;
         Ok(finished.export_id().clone())
     }
 
@@ -82,9 +76,8 @@ impl Client {
         path: impl AsRef<Path>,
         mut observer: impl Observer,
     ) -> Result<u64, Error> {
-        let export = download_only(&self.config, event, self.clock.now())?;
-        let mut running = RunningJob::alone(export, self.clock);
-        match drive(self, Job::fetch(event), &mut running, path.as_ref(), &mut observer)? {
+        let running = RunningJob::download(&self.config, event, self.clock)?;
+        match drive(self, running, path.as_ref(), &mut observer)? {
             Finished::Archive { bytes, .. } => Ok(bytes),
             other => unreachable!("a job with this goal ends with an archive: {other:?}"),
         }

@@ -8,30 +8,29 @@ use std::{
 };
 
 use abyssale_core::{Finished, Input, Output};
-use abyssale_host::{Error, Observer, Progress, RunningJob, trace::Job};
+use abyssale_host::{Error, Observer, Progress, RunningJob};
 
 use crate::{
     Client,
-    download::{Count, fetch},
+    download::{Count, download},
     send::send,
 };
 
 /// Carries out a job in the calling thread. `target` is where the archive goes.
 pub(crate) fn drive(
     client: &Client,
-    job: Job,
-    running: &mut RunningJob<'_>,
+    mut running: RunningJob<'_>,
     target: &Path,
     observer: &mut dyn Observer,
 ) -> Result<Finished, Error> {
-    let result = job.span().in_scope(|| carry_on(client, &job, running, target, observer));
-    job.end(&result);
+    let span = running.span().clone();
+    let result = span.in_scope(|| carry_on(client, &mut running, target, observer));
+    running.finish(&result);
     result
 }
 
 fn carry_on(
     client: &Client,
-    job: &Job,
     running: &mut RunningJob<'_>,
     target: &Path,
     observer: &mut dyn Observer,
@@ -49,17 +48,21 @@ fn carry_on(
                     running.tell(Input::Progress { call, received, total });
                     observer.observe(Progress::Downloading { received, total, resumed_from });
                 };
-                let fetched =
-                    fetch(client, call, *transfer, first_byte_timeout, stall_timeout, target, &mut progress);
-                if let Ok(bytes) = fetched {
+                let downloaded = download(
+                    client,
+                    call,
+                    *transfer,
+                    first_byte_timeout,
+                    stall_timeout,
+                    target,
+                    &mut progress,
+                );
+                if let Ok(bytes) = downloaded {
                     observer.observe(Progress::Saved { path: target, bytes });
                 }
-                running.tell(Input::of_download(call, fetched));
+                running.tell(Input::of_download(call, downloaded));
             }
-            Output::Notice(notice) => {
-                job.notice(&notice);
-                observer.observe(Progress::Notice(&notice));
-            }
+            Output::Notice(notice) => observer.observe(Progress::Notice(&notice)),
             Output::Done(result) => return Ok(result?),
             // Attempts are made one after the other here, so there is none to abort; new kinds of output are added
             // together with what carries them out.

@@ -6,7 +6,7 @@ use std::{
 };
 
 use abyssale_core::{Finished, Goal, Order, webhook::NewExport};
-use abyssale_host::{Error, Observer, Progress, RunningJob, StoredJob, trace};
+use abyssale_host::{Error, Observer, Progress, RunningJob, StoredJob};
 
 use crate::{Exporter, drive::drive};
 
@@ -59,16 +59,8 @@ impl<'e> Job<'e> {
     fn run(mut self, goal: Goal, target: Option<&Path>) -> Result<Outcome, Error> {
         let asked_for = self.order.ids().len();
         let order = self.order.with_goal(goal);
-        let running = self.exporter.jobs().submit(order, target.map(Path::to_owned))?;
-        let job = trace::Job::begin(running.job(), goal, asked_for);
-        carry_out(
-            self.exporter,
-            job,
-            running,
-            target.unwrap_or(Path::new("")),
-            asked_for,
-            &mut *self.observer,
-        )
+        let running = self.exporter.jobs().submit(&order, target.map(Path::to_owned))?;
+        carry_out(self.exporter, running, target.unwrap_or(Path::new("")), asked_for, &mut *self.observer)
     }
 }
 
@@ -115,11 +107,10 @@ impl<'e> Resumed<'e> {
     /// A request that was under way when the earlier process ended is not repeated: the job waits for its event, as after
     /// any other request whose fate is unknown.
     pub fn carry_out(mut self) -> Result<Outcome, Error> {
-        let (goal, asked_for) = (self.order().goal(), self.order().ids().len());
+        let asked_for = self.order().ids().len();
         let target = self.target().map(Path::to_owned).unwrap_or_default();
         let running = self.stored.resume();
-        let job = trace::Job::resume(running.job(), goal, asked_for);
-        carry_out(self.exporter, job, running, &target, asked_for, &mut *self.observer)
+        carry_out(self.exporter, running, &target, asked_for, &mut *self.observer)
     }
 
     /// Gives it up, and removes it from the store. An export that was asked for is made all the same.
@@ -148,15 +139,12 @@ pub enum Outcome {
 
 fn carry_out(
     exporter: &Exporter,
-    job: trace::Job,
-    mut running: RunningJob<'_>,
+    running: RunningJob<'_>,
     target: &Path,
     asked_for: usize,
     observer: &mut dyn Observer,
 ) -> Result<Outcome, Error> {
-    let result = drive(exporter.client(), job, &mut running, target, observer);
-    running.finish();
-    Ok(match result? {
+    Ok(match drive(exporter.client(), running, target, observer)? {
         Finished::Archive { event, bytes } => {
             Outcome::Archive(Archive { path: target.to_owned(), bytes, event, asked_for })
         }

@@ -34,7 +34,6 @@ mod send;
 mod sent_probe;
 mod timed;
 mod tls;
-mod write_behind;
 
 // The public interface.
 pub use self::{

@@ -10,7 +10,7 @@ use abyssale_core::{
     CallError, CallId, MAX_ANSWER, Sent,
     http::{Request, Response},
 };
-use abyssale_host::trace::Call;
+use abyssale_host::Attempt;
 use ureq::{Agent, Body, Timeout, http};
 
 use crate::sent_probe::{stall_after_head, watch};
@@ -27,20 +27,17 @@ pub(crate) struct Caller {
 /// Sends a request to the service and reads the answer, all within `timeout`.
 ///
 /// On a fresh connection, since a pooled one may die under it; no redirect is followed, since the
-/// request carries the key. `attempt` is which one it is of its job, if it is one's.
+/// request carries the key. `call` is its id, if it belongs to a job.
 pub(crate) fn send(
     caller: &Caller,
     request: Request,
     timeout: Duration,
-    attempt: Option<CallId>,
+    call: Option<CallId>,
 ) -> Result<Response, CallError> {
-    let call = Call::begin(&request, attempt);
-    let answered = call.span().in_scope(|| exchange(caller, request, timeout));
-    match &answered {
-        Ok(answer) => call.answered(answer.status, answer.body.len()),
-        Err(error) => call.not_answered(error.sent, &error.reason),
-    }
-    answered
+    let attempt = Attempt::call(&request, call);
+    let answer = attempt.span().in_scope(|| exchange(caller, request, timeout));
+    attempt.answered(&answer);
+    answer
 }
 
 fn exchange(caller: &Caller, request: Request, timeout: Duration) -> Result<Response, CallError> {

@@ -7,7 +7,9 @@ use std::{
 
 use abyssale_core::webhook::{Refusal, Reply};
 
-use crate::trace::{self, Pace};
+use tracing::{debug, warn};
+
+use crate::pace::Pace;
 
 macro_rules! counters {
     ($($(#[$doc:meta])* $name:ident,)*) => {
@@ -97,13 +99,21 @@ impl Counters {
             Reply::NoRoom => &self.no_room,
             _ => &self.unavailable,
         });
-        trace::answered(reply, &self.pace);
+        if *reply == Reply::Acknowledged {
+            return;
+        }
+        let status = reply.status();
+        if self.pace.allows(reply) {
+            warn!(target: DELIVERY, status, refusal = %reply, "delivery refused");
+        } else {
+            debug!(target: DELIVERY, status, refusal = %reply, "request refused");
+        }
     }
 
     /// An answer to what is no request, with this status.
     pub fn bad_request(&self, status: u16) {
         increase(&self.bad_request);
-        trace::malformed(status);
+        debug!(target: DELIVERY, status, refusal = "not an HTTP request", "request refused");
     }
 
     pub(crate) fn connection(&self) {
@@ -112,23 +122,30 @@ impl Counters {
 
     pub(crate) fn turned_away(&self) {
         increase(&self.turned_away);
-        trace::turned_away(&self.pace);
+        if self.pace.allows_connection() {
+            warn!(target: LISTENER, "connection turned away");
+        }
     }
 
     pub(crate) fn made_room(&self) {
         increase(&self.made_room);
-        trace::made_room();
+        debug!(target: LISTENER, "connection made room");
     }
 
     pub(crate) fn not_accepted(&self, reason: &io::Error) {
         increase(&self.not_accepted);
-        trace::not_accepted(reason, &self.pace);
+        if self.pace.allows_accepting() {
+            warn!(target: LISTENER, %reason, "connection not accepted");
+        }
     }
 }
 
 fn increase(counter: &AtomicU64) {
     counter.fetch_add(1, Ordering::Relaxed);
 }
+
+const DELIVERY: &str = "abyssale::delivery";
+const LISTENER: &str = "abyssale::listener";
 
 #[cfg(test)]
 mod tests {

@@ -6,12 +6,14 @@ use std::{
 };
 
 use abyssale_core::{
-    SigningSecret, Timestamp,
+    DeliveryId, SigningSecret, Timestamp,
     http::Headers,
-    webhook::{Admitted, CallbackEndpoint, Delivery, Reply},
+    webhook::{Admitted, CallbackEndpoint, DELIVERY_ID_HEADER, Delivery, Event, OtherEvent, Reply},
 };
 
-use crate::{Clock, Counters, trace};
+use tracing::{Span, debug, field::Empty, field::display, info_span};
+
+use crate::{Clock, Counters, attempt::Timed};
 
 /// Takes genuine deliveries. Every `Fn(Timestamp, Delivery) -> Reply` is a handler.
 ///
@@ -59,25 +61,25 @@ impl Deliveries {
     /// Decides by a request's head whether its body is worth reading. An `Err` is the answer, and is counted.
     pub fn admit(&self, method: &str, target: &str, headers: &dyn Headers) -> Result<Admitted, Reply> {
         self.endpoint().admit(method, target, headers).inspect_err(|reply| {
-            trace::Delivery::begin(headers).span().in_scope(|| self.counters.reply(reply));
+            span(headers).in_scope(|| self.counters.reply(reply));
         })
     }
 
     /// Reads an admitted request, and hands its delivery to the handler, which calls `answer`.
     pub fn take(&self, admitted: &Admitted, headers: &dyn Headers, body: &[u8], answer: Answer) -> Taken {
-        let trace = trace::Delivery::begin(headers);
-        trace.span().in_scope(|| {
+        let timed = Timed::new(span(headers));
+        timed.span.in_scope(|| {
             // A binding of its own, so that the lock is released before the handler runs.
             let read = self.endpoint().read(Clock::wall(), admitted, headers, body);
             match read {
                 Ok(delivery) => {
-                    trace.genuine(&delivery);
+                    name(&timed.span, &delivery.event);
                     self.handler.handle_later(self.clock.now(), delivery, answer);
                 }
                 Err(reply) => answer(reply),
             }
         });
-        Taken { counters: Arc::clone(&self.counters), trace }
+        Taken { counters: Arc::clone(&self.counters), timed }
     }
 
     /// Counts a reply to a request that was admitted but did not arrive whole.
@@ -111,14 +113,43 @@ impl fmt::Debug for Deliveries {
 #[derive(Debug)]
 pub struct Taken {
     counters: Arc<Counters>,
-    trace: trace::Delivery,
+    timed: Timed,
 }
 
 impl Taken {
     /// Counts the reply that is sent.
     pub fn answered(self, reply: Reply) -> Reply {
-        self.trace.span().in_scope(|| self.counters.reply(&reply));
-        self.trace.end(&reply);
+        self.timed.span.in_scope(|| {
+            self.counters.reply(&reply);
+            if reply == Reply::Acknowledged {
+                debug!(target: DELIVERY, duration_ms = self.timed.millis(), "delivery acknowledged");
+            }
+        });
         reply
     }
 }
+
+/// Opens the span of a delivery. Its id is what the request claims.
+fn span(headers: &dyn Headers) -> Span {
+    let span = info_span!(target: DELIVERY, "delivery",
+        delivery_id = Empty, export_id = Empty, event_type = Empty);
+    if !span.is_disabled()
+        && let Some(id) = headers.only(DELIVERY_ID_HEADER).and_then(DeliveryId::from_header)
+    {
+        span.record("delivery_id", display(id));
+    }
+    span
+}
+
+/// Names the event of a genuine delivery.
+fn name(span: &Span, event: &Event) {
+    match event {
+        Event::NewExport(event) => span.record("export_id", display(&event.export_id)),
+        Event::Other(OtherEvent { event_type: Some(event_type), .. }) => {
+            span.record("event_type", display(event_type))
+        }
+        _ => span,
+    };
+}
+
+const DELIVERY: &str = "abyssale::delivery";

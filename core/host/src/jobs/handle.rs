@@ -3,45 +3,81 @@
 use std::{
     fmt,
     path::{Path, PathBuf},
+    sync::Arc,
     task::{Context, Poll},
     time::Duration,
 };
 
-use abyssale_core::{Export, Input, JobId, Order, Output};
+use abyssale_core::{
+    Config, Export, ExportId, Finished, Goal, Input, JobId, Notice, Order, Output, UnknownOutcome,
+    webhook::NewExport,
+};
+use tracing::{
+    Span,
+    field::{Empty, display},
+    info, info_span, warn,
+};
 
 use super::{Jobs, State};
-use crate::{Clock, Error};
+use crate::{Clock, Error, attempt::Timed, download_only};
 
 /// A job that its thread or task carries out.
 ///
 /// Dropping it before [`finish`](Self::finish) cancels the job, or holds it if there is a store.
 pub struct RunningJob<'j> {
     kind: Kind<'j>,
+    timed: Timed,
+    /// Whether the span has the export id.
+    is_named: bool,
+    is_finished: bool,
 }
 
 enum Kind<'j> {
     /// One of an exporter's jobs. The saver tells it the time.
-    Shared { jobs: &'j Jobs, job: JobId, is_finished: bool },
+    Shared { jobs: &'j Jobs, job: JobId },
     /// A job by itself, which nothing saves.
     Alone { export: Box<Export>, clock: Clock },
 }
 
 impl<'j> RunningJob<'j> {
-    pub(super) fn of(jobs: &'j Jobs, job: JobId) -> Self {
-        Self { kind: Kind::Shared { jobs, job, is_finished: false } }
+    pub(super) fn new(jobs: &'j Jobs, job: JobId, order: &Order) -> Self {
+        let span = span(Some(job), order.goal(), Some(order.ids().len()));
+        Self::begin(Kind::Shared { jobs, job }, span)
     }
 
-    /// Creates a handle to a job outside of [`Jobs`], which nothing saves.
-    pub fn alone(export: Export, clock: Clock) -> Self {
-        Self { kind: Kind::Alone { export: Box::new(export), clock } }
+    /// Creates a job by itself that asks for an export, and ends when the service has accepted it.
+    pub fn create_export(config: &Config, order: &Order, clock: Clock) -> Self {
+        let order = order.clone().with_goal(Goal::Acceptance);
+        let span = span(None, order.goal(), Some(order.ids().len()));
+        let mut config = config.clone();
+        // The event goes elsewhere, so there is nothing to wait for.
+        config.unknown_outcome = UnknownOutcome::Fail;
+        let export = Box::new(Export::new(Arc::new(config), order, clock.now()));
+        let running = Self::begin(Kind::Alone { export, clock }, span);
+        info!(target: JOB, parent: running.timed.id(), "job begun");
+        running
     }
 
-    /// Returns the id of the job, if it is one of [`Jobs`].
-    pub fn job(&self) -> Option<JobId> {
-        match self.kind {
-            Kind::Shared { job, .. } => Some(job),
-            Kind::Alone { .. } => None,
-        }
+    /// Creates a job by itself that has its event and downloads the archive.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the operating system has no random numbers.
+    pub fn download(config: &Arc<Config>, event: &NewExport, clock: Clock) -> Result<Self, Error> {
+        let export = Box::new(download_only(config, event, clock.now())?);
+        let mut running = Self::begin(Kind::Alone { export, clock }, span(None, Goal::Archive, None));
+        running.name(&event.export_id);
+        info!(target: JOB, parent: running.timed.id(), "job begun");
+        Ok(running)
+    }
+
+    fn begin(kind: Kind<'j>, span: Span) -> Self {
+        Self { kind, timed: Timed::new(span), is_named: false, is_finished: false }
+    }
+
+    /// Returns the span of the job.
+    pub fn span(&self) -> &Span {
+        &self.timed.span
     }
 
     /// Returns the next output to carry out. If there is none, the caller is woken when there is one, or must
@@ -51,15 +87,19 @@ impl<'j> RunningJob<'j> {
     ///
     /// Fails if the job is new and could not be saved. No request was sent for it.
     pub fn poll_output(&mut self, cx: &mut Context<'_>) -> Poll<Result<Output, Error>> {
-        match &mut self.kind {
-            Kind::Shared { jobs, job, .. } => match jobs.shared.lock().mailboxes.get_mut(job) {
+        let polled = match &mut self.kind {
+            Kind::Shared { jobs, job } => match jobs.shared.lock().mailboxes.get_mut(job) {
                 Some(mailbox) => mailbox.poll(cx).map_err(Error::from),
                 None => Poll::Pending,
             },
             Kind::Alone { export, .. } => {
                 export.poll_output().map_or(Poll::Pending, |output| Poll::Ready(Ok(output)))
             }
+        };
+        if let Poll::Ready(Ok(Output::Notice(notice))) = &polled {
+            self.log(notice);
         }
+        polled
     }
 
     /// Returns how long to wait for an output before telling the job [`Input::Tick`]; `None` for as long as it takes.
@@ -75,7 +115,7 @@ impl<'j> RunningJob<'j> {
     /// Tells the job what happened. The next output says what follows.
     pub fn tell(&mut self, input: Input) {
         match &mut self.kind {
-            Kind::Shared { jobs, job, .. } => {
+            Kind::Shared { jobs, job } => {
                 let mut state = jobs.shared.lock();
                 let _ = state.exports.handle(jobs.shared.clock.now(), *job, input);
                 jobs.shared.advance(&mut state);
@@ -86,23 +126,70 @@ impl<'j> RunningJob<'j> {
         }
     }
 
-    /// Removes the job from the store, because its result was taken.
-    pub fn finish(mut self) {
-        if let Kind::Shared { jobs, job, is_finished } = &mut self.kind {
-            *is_finished = true;
+    /// Ends the job with the result that the caller gets, and removes it from the store.
+    pub fn finish(mut self, result: &Result<Finished, Error>) {
+        self.is_finished = true;
+        if let Kind::Shared { jobs, job } = self.kind {
             let mut state = jobs.shared.lock();
-            state.mailboxes.remove(job);
+            state.mailboxes.remove(&job);
             if let Some(queue) = &mut state.queue {
-                queue.remove(*job);
+                queue.remove(job);
                 jobs.shared.work.notify_one();
             }
+        }
+        let (parent, duration_ms) = (self.timed.id(), self.timed.millis());
+        match result {
+            Ok(finished) => {
+                let bytes = match finished {
+                    Finished::Archive { bytes, .. } => Some(*bytes),
+                    _ => None,
+                };
+                info!(target: JOB, parent: parent, bytes, duration_ms, "job done");
+            }
+            Err(failure) => info!(target: JOB, parent: parent, %failure, duration_ms, "job failed"),
+        }
+    }
+
+    fn log(&mut self, notice: &Notice) {
+        if let Notice::Accepted { export_id } | Notice::EventReceived(NewExport { export_id, .. }) = notice {
+            self.name(export_id);
+        }
+        let parent = self.timed.id();
+        match notice {
+            Notice::Accepted { export_id } => info!(target: JOB, parent: parent, %export_id, "accepted"),
+            Notice::EventReceived(NewExport { export_id, .. }) => {
+                info!(target: JOB, parent: parent, %export_id, "event received");
+            }
+            Notice::Retrying { after, retry, reason, .. } => {
+                let after_ms = u64::try_from(after.as_millis()).unwrap_or(u64::MAX);
+                warn!(target: JOB, parent: parent, retry, after_ms, %reason, "retrying");
+            }
+            Notice::OutcomeUnknown { cause, .. } => {
+                warn!(target: JOB, parent: parent, reason = %cause, "outcome unknown");
+            }
+            Notice::ConflictingEvent(NewExport { export_id, .. }) => {
+                warn!(target: JOB, parent: parent, %export_id, "conflicting event ignored");
+            }
+            _ => {}
+        }
+    }
+
+    /// Records the export id, once.
+    fn name(&mut self, export_id: &ExportId) {
+        if !self.is_named {
+            self.is_named = true;
+            self.timed.span.record("export_id", display(export_id));
         }
     }
 }
 
 impl Drop for RunningJob<'_> {
     fn drop(&mut self) {
-        let Kind::Shared { jobs, job, is_finished: false } = self.kind else { return };
+        if self.is_finished {
+            return;
+        }
+        info!(target: JOB, parent: self.timed.id(), duration_ms = self.timed.millis(), "job given up");
+        let Kind::Shared { jobs, job } = self.kind else { return };
         let mut state = jobs.shared.lock();
         state.mailboxes.remove(&job);
         let now = jobs.shared.clock.now();
@@ -120,7 +207,7 @@ impl Drop for RunningJob<'_> {
 
 impl fmt::Debug for RunningJob<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("RunningJob").field("job", &self.job()).finish_non_exhaustive()
+        f.debug_struct("RunningJob").finish_non_exhaustive()
     }
 }
 
@@ -155,7 +242,9 @@ impl<'j> StoredJob<'j> {
         self.is_taken = true;
         let mut state = self.jobs.shared.lock();
         state.exports.release(self.jobs.shared.clock.now(), self.job);
-        self.jobs.start(state, self.job)
+        let running = self.jobs.start(state, self.job, &self.order);
+        info!(target: JOB, parent: running.timed.id(), "job resumed");
+        running
     }
 
     /// Cancels the job and removes it from the store.
@@ -185,3 +274,14 @@ impl fmt::Debug for StoredJob<'_> {
         f.debug_struct("StoredJob").field("job", &self.job).finish_non_exhaustive()
     }
 }
+
+fn span(job: Option<JobId>, goal: Goal, banners: Option<usize>) -> Span {
+    let goal = match goal {
+        Goal::Acceptance => "acceptance",
+        Goal::Event => "event",
+        _ => "archive",
+    };
+    info_span!(target: JOB, "job", job = job.map(JobId::as_u64), goal, banners, export_id = Empty)
+}
+
+pub(super) const JOB: &str = "abyssale::job";

@@ -40,7 +40,9 @@ use abyssale_core::{
     webhook::{Delivery, Reply},
 };
 
-use self::{mailbox::Mailbox, save_queue::SaveQueue};
+use tracing::info;
+
+use self::{handle::JOB, mailbox::Mailbox, save_queue::SaveQueue};
 use crate::{Answer, Clock, Error, Handler, store::Record};
 
 pub use self::handle::{RunningJob, StoredJob};
@@ -111,14 +113,16 @@ impl Jobs {
     /// # Errors
     ///
     /// Fails if there are as many jobs as the limits allow, or if the working directory is unknown.
-    pub fn submit(&self, order: Order, target: Option<PathBuf>) -> Result<RunningJob<'_>, Error> {
+    pub fn submit(&self, order: &Order, target: Option<PathBuf>) -> Result<RunningJob<'_>, Error> {
         let target = target.map(std::path::absolute).transpose().map_err(Error::WorkingDirectory)?;
         let mut state = self.shared.lock();
-        let job = state.exports.submit(self.shared.clock.now(), order)?;
+        let job = state.exports.submit(self.shared.clock.now(), order.clone())?;
         if let Some(queue) = &mut state.queue {
             queue.add(job, target, true);
         }
-        Ok(self.start(state, job))
+        let running = self.start(state, job, order);
+        info!(target: JOB, parent: running.span().id(), "job begun");
+        Ok(running)
     }
 
     /// Returns the jobs in the store that have no handle, oldest first, then the records that cannot be restored. Those
@@ -154,10 +158,11 @@ impl Jobs {
         }
     }
 
-    fn start(&self, mut state: MutexGuard<'_, State>, job: JobId) -> RunningJob<'_> {
+    fn start(&self, mut state: MutexGuard<'_, State>, job: JobId, order: &Order) -> RunningJob<'_> {
         state.mailboxes.insert(job, Mailbox::default());
         self.shared.advance(&mut state);
-        RunningJob::of(self, job)
+        drop(state);
+        RunningJob::new(self, job, order)
     }
 }
 

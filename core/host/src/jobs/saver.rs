@@ -5,13 +5,15 @@ use std::{
     panic::{AssertUnwindSafe, catch_unwind},
     sync::{Arc, PoisonError},
     thread::{self, JoinHandle},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use abyssale_core::{Input, JobId, Store, StoreError, Write};
 
+use tracing::{trace, warn};
+
 use super::{SaveQueue, Shared, State};
-use crate::trace::Saving;
+use crate::attempt::millis_since;
 
 pub(super) fn start(shared: Arc<Shared>, store: Option<Box<dyn Store>>) -> io::Result<JoinHandle<()>> {
     thread::Builder::new().name("abyssale-saver".into()).spawn(move || work(&shared, store))
@@ -55,11 +57,15 @@ fn write(store: &mut dyn Store, changes: &[(JobId, Write)]) -> Result<(), StoreE
     if changes.is_empty() {
         return Ok(());
     }
-    let saving = Saving::begin();
+    let begun = Instant::now();
     // Without this thread every job would stand still for ever.
     let written = catch_unwind(AssertUnwindSafe(|| store.write(changes)))
         .unwrap_or_else(|_| Err(StoreError::refused("it panicked")));
-    saving.end(changes.len(), &written);
+    let jobs = changes.len();
+    match &written {
+        Ok(()) => trace!(target: STORE, jobs, duration_ms = millis_since(begun), "jobs saved"),
+        Err(reason) => warn!(target: STORE, jobs, %reason, "jobs not saved"),
+    }
     written
 }
 
@@ -84,6 +90,8 @@ fn end(shared: &Shared, state: &mut State, changes: Vec<(JobId, Write)>, written
         }
     }
 }
+
+const STORE: &str = "abyssale::store";
 
 /// A clock counts milliseconds, and a shorter wait would spin.
 const SHORTEST: Duration = Duration::from_millis(1);

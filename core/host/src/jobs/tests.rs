@@ -67,7 +67,7 @@ struct Worker<'j> {
 }
 
 impl<'j> Worker<'j> {
-    fn submit(jobs: &'j TestJobs, order: Order) -> Self {
+    fn submit(jobs: &'j TestJobs, order: &Order) -> Self {
         Self::new(jobs.submit(order, Some("banners.zip".into())).unwrap())
     }
 
@@ -129,7 +129,7 @@ impl<'j> Worker<'j> {
 
     fn done(self) {
         match self.next() {
-            Ok(Output::Done(Ok(_))) => self.running.into_inner().finish(),
+            Ok(Output::Done(Ok(finished))) => self.running.into_inner().finish(&Ok(finished)),
             other => panic!("{other:?}"),
         }
     }
@@ -168,7 +168,7 @@ fn full() -> Result<(), StoreError> {
 }
 
 fn goes_all_the_way(jobs: &TestJobs) {
-    let worker = Worker::submit(jobs, order(1));
+    let worker = Worker::submit(jobs, &order(1));
     worker.accept(1);
     assert_eq!(deliver(jobs, 1), Reply::Acknowledged);
     let call = worker.download();
@@ -194,7 +194,7 @@ fn nothing_is_asked_for_before_it_is_saved() {
     let jobs;
     let (store, asked, leave) = Slow::new();
     jobs = open(Some(Box::new(store)));
-    let worker = Worker::submit(&jobs, order(1));
+    let worker = Worker::submit(&jobs, &order(1));
     assert_eq!(asked.recv_timeout(PATIENCE).unwrap().len(), 1);
     assert!(worker.poll().is_none());
     leave.send(Ok(())).unwrap();
@@ -207,9 +207,9 @@ fn what_happens_during_a_write_shares_the_next_one() {
     let jobs;
     let (store, asked, leave) = Slow::new();
     jobs = open(Some(Box::new(store)));
-    let first = Worker::submit(&jobs, order(0));
+    let first = Worker::submit(&jobs, &order(0));
     asked.recv_timeout(PATIENCE).unwrap();
-    let others: Vec<_> = (1..10).map(|n| Worker::submit(&jobs, order(n))).collect();
+    let others: Vec<_> = (1..10).map(|n| Worker::submit(&jobs, &order(n))).collect();
     leave.send(Ok(())).unwrap();
     assert_eq!(asked.recv_timeout(PATIENCE).unwrap().len(), 9);
     leave.send(Ok(())).unwrap();
@@ -224,7 +224,7 @@ fn a_delivery_is_acknowledged_once_it_is_saved_and_refused_if_it_is_not() {
     let jobs;
     let (store, asked, leave) = Slow::new();
     jobs = open(Some(Box::new(store)));
-    let worker = Worker::submit(&jobs, order(1));
+    let worker = Worker::submit(&jobs, &order(1));
     for _ in 0..2 {
         leave.send(Ok(())).unwrap();
     }
@@ -259,7 +259,7 @@ fn a_new_job_that_cannot_be_saved_is_given_up_and_was_never_asked_for() {
     let jobs;
     let (store, asked, leave) = Slow::new();
     jobs = open(Some(Box::new(store)));
-    let worker = Worker::submit(&jobs, order(1));
+    let worker = Worker::submit(&jobs, &order(1));
     leave.send(full()).unwrap();
     asked.recv_timeout(PATIENCE).unwrap();
     assert!(matches!(worker.next(), Err(Error::Store(StoreError::Refused(_)))));
@@ -267,7 +267,7 @@ fn a_new_job_that_cannot_be_saved_is_given_up_and_was_never_asked_for() {
     assert!(jobs.is_empty() && jobs.resume().is_empty());
     assert_eq!(deliver(&jobs, 1), Reply::NotFound);
     // The next job is not affected.
-    let next = Worker::submit(&jobs, order(2));
+    let next = Worker::submit(&jobs, &order(2));
     leave.send(Ok(())).unwrap();
     next.call();
 }
@@ -284,14 +284,14 @@ fn a_store_that_panics_is_one_that_refuses() {
         }
     }
     let jobs = open(Some(Box::new(Panics)));
-    assert!(matches!(Worker::submit(&jobs, order(1)).next(), Err(Error::Store(_))));
+    assert!(matches!(Worker::submit(&jobs, &order(1)).next(), Err(Error::Store(_))));
 }
 
 #[test]
 fn a_job_without_a_handle_takes_its_event_and_can_be_resumed() {
     let store = MemoryStore::new();
     let jobs = open(Some(Box::new(store.clone())));
-    let worker = Worker::submit(&jobs, order(1));
+    let worker = Worker::submit(&jobs, &order(1));
     worker.accept(1);
     drop(worker);
     assert_eq!(deliver(&jobs, 1), Reply::Acknowledged);
@@ -315,7 +315,7 @@ fn a_job_without_a_handle_takes_its_event_and_can_be_resumed() {
 #[test]
 fn without_a_store_a_job_ends_with_its_handle() {
     let jobs = open(None);
-    drop(Worker::submit(&jobs, order(1)));
+    drop(Worker::submit(&jobs, &order(1)));
     assert!(jobs.is_empty());
     assert_eq!(deliver(&jobs, 1), Reply::NotFound);
 }
@@ -324,7 +324,7 @@ fn without_a_store_a_job_ends_with_its_handle() {
 fn a_result_that_nobody_has_taken_is_given_again() {
     let store = MemoryStore::new();
     let jobs = open(Some(Box::new(store.clone())));
-    let worker = Worker::submit(&jobs, order(1).with_goal(Goal::Event));
+    let worker = Worker::submit(&jobs, &order(1).with_goal(Goal::Event));
     worker.accept(1);
     assert_eq!(deliver(&jobs, 1), Reply::Acknowledged);
     // The process ends between the acknowledgement and the moment in which the event is taken.
@@ -341,7 +341,7 @@ fn a_result_that_nobody_has_taken_is_given_again() {
 fn a_job_that_is_cancelled_is_forgotten() {
     let store = MemoryStore::new();
     let jobs = open(Some(Box::new(store.clone())));
-    let worker = Worker::submit(&jobs, order(1));
+    let worker = Worker::submit(&jobs, &order(1));
     worker.accept(1);
     drop(worker);
     jobs.resume().pop().unwrap().unwrap().cancel();
@@ -354,7 +354,7 @@ fn a_job_that_is_cancelled_is_forgotten() {
 fn what_cannot_be_read_is_named_and_does_not_keep_the_others_back() {
     let mut store = MemoryStore::new();
     let jobs = open(Some(Box::new(store.clone())));
-    let worker = Worker::submit(&jobs, order(1));
+    let worker = Worker::submit(&jobs, &order(1));
     worker.accept(1);
     drop(worker);
     drop(jobs);
@@ -374,7 +374,7 @@ fn what_cannot_be_read_is_named_and_does_not_keep_the_others_back() {
     assert_eq!(found.len(), 3);
     drop(found);
     // A new job does not take the name of one that is there.
-    Worker::submit(&jobs, order(2)).call();
+    Worker::submit(&jobs, &order(2)).call();
     drop(jobs);
     assert_eq!(store.len(), 4);
 }
@@ -382,7 +382,7 @@ fn what_cannot_be_read_is_named_and_does_not_keep_the_others_back() {
 #[test]
 fn no_delivery_is_taken_after_closing() {
     let jobs = open(None);
-    let worker = Worker::submit(&jobs, order(1));
+    let worker = Worker::submit(&jobs, &order(1));
     jobs.close();
     assert_eq!(deliver(&jobs, 1), Reply::Unavailable);
     drop(worker);
@@ -394,7 +394,7 @@ fn time_passes_without_anybody_looking() {
     let mut config = Config::new(endpoint);
     config.event_timeout = Duration::from_millis(20);
     let jobs = Arc::new(Jobs::open(Arc::new(config), Limits::default(), Clock::new(), None).unwrap());
-    let worker = Worker::submit(&jobs, order(1));
+    let worker = Worker::submit(&jobs, &order(1));
     worker.accept(1);
     let output = worker.next();
     assert!(matches!(output, Ok(Output::Done(Err(_)))), "{output:?}");
@@ -406,7 +406,7 @@ fn an_output_of_a_dropped_handle_is_not_given_to_the_next_one() {
     let jobs;
     let (store, asked, leave) = Slow::new();
     jobs = open(Some(Box::new(store)));
-    let worker = Worker::submit(&jobs, order(1));
+    let worker = Worker::submit(&jobs, &order(1));
     // Its request waits for the write that has begun.
     asked.recv_timeout(PATIENCE).unwrap();
     drop(worker);
