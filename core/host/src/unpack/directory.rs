@@ -126,7 +126,9 @@ impl Listed {
         if self.at > self.until {
             return Ok(None);
         }
-        archive.seek(SeekFrom::Start(self.at))?;
+        // Relative, so that what is buffered stays of use: entries mostly stand one behind the other.
+        let here = archive.stream_position()?;
+        archive.seek_relative(self.at.cast_signed().wrapping_sub(here.cast_signed()))?;
         let mut head = [0; 30];
         archive.read_exact(&mut head)?;
         let [name, extra] = [26, 28].map(|at| u16_at(&head, at).unwrap_or_default());

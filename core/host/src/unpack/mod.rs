@@ -7,7 +7,9 @@
 //! An odd name never costs an entry: it is made safe (the rules are at [`Entry::written`]). An entry that cannot be unpacked
 //! never costs the others: it is reported in [`Unpacked::skipped`]. [`Options::all_or_nothing`] changes the latter.
 
+mod content;
 mod directory;
+mod error;
 mod kind;
 mod method;
 mod name;
@@ -15,15 +17,19 @@ mod staging;
 
 use std::{
     fs::{self, File},
-    io::{self, BufReader, Read, Write as _},
+    io::{self, BufReader},
     path::{Path, PathBuf},
 };
 
-use thiserror::Error;
-
-use self::{directory::Listed, name::Names, staging::Staging};
+use self::{
+    content::{Content, Failed},
+    directory::Listed,
+    name::Names,
+    staging::Staging,
+};
 use crate::{Observer, Progress};
 
+pub use error::{SkipReason, Skipped, UnpackError};
 pub use kind::Kind;
 pub use method::Method;
 
@@ -106,69 +112,6 @@ pub struct Entry {
     pub kind: Kind,
     /// For images: width and height in pixels.
     pub dimensions: Option<(usize, usize)>,
-}
-
-/// An entry that was not unpacked.
-#[derive(Clone, Debug, Eq, Error, PartialEq)]
-#[error("entry {name:.200?} {reason}")]
-#[non_exhaustive]
-pub struct Skipped {
-    /// Its name in the archive, decoded as in [`Entry::name`].
-    pub name: String,
-    /// The bytes of its name in the archive.
-    pub raw_name: Vec<u8>,
-    /// Why it was not.
-    pub reason: SkipReason,
-}
-
-/// Why an entry was not unpacked.
-#[derive(Clone, Debug, Eq, Error, PartialEq)]
-#[non_exhaustive]
-pub enum SkipReason {
-    /// It is encrypted.
-    #[error("is encrypted")]
-    Encrypted,
-    /// It is packed with a method that is not supported.
-    #[error("is packed with {0}, which is not supported")]
-    Method(Method),
-    /// It is a symbolic link.
-    #[error("is a link")]
-    Link,
-    /// It is a device, a pipe or a socket.
-    #[error("is a device, a pipe or a socket")]
-    Special,
-    /// It has the name of a folder, and content.
-    #[error("is a folder with content")]
-    FolderWithContent,
-    /// It is in another part of an archive that was split.
-    #[error("is in another part of a split archive")]
-    OtherDisk,
-    /// It has bytes in common with another entry, which is how small archives unpack to huge ones.
-    #[error("shares bytes with another entry")]
-    Overlap,
-    /// It unpacks to more than [`Options::entry`], or to more than is left of [`Options::total`].
-    #[error("unpacks to {size} bytes, of which {allowed} are allowed")]
-    TooLarge {
-        /// What the archive says of its size.
-        size: u64,
-        /// What was allowed.
-        allowed: u64,
-    },
-    /// Its name leads through more new folders than [`Options::entries`] leaves.
-    #[error("leads through too many folders")]
-    TooManyFolders,
-    /// It unpacks to more or less than the archive's directory says.
-    #[error("does not unpack to the {size} bytes that the archive says")]
-    WrongSize {
-        /// What the archive says of its size.
-        size: u64,
-    },
-    /// Its content does not have the checksum that the archive says.
-    #[error("does not have the checksum that the archive says")]
-    Checksum,
-    /// Its packed bytes cannot be read.
-    #[error("is damaged: {0}")]
-    Damaged(String),
 }
 
 /// Unpacks the archive at `archive` into `folder`, which must be absent or empty.
@@ -280,154 +223,6 @@ fn look_through(listed: &[Listed], options: &Options) -> (Names, Vec<Option<Skip
     (names, refusals, needed)
 }
 
-impl Listed {
-    /// Why this entry is not unpacked, as far as the directory tells.
-    fn refusal(&self) -> Option<SkipReason> {
-        let method = Method(self.method);
-        let is_empty =
-            self.size == 0 && self.packed <= EMPTY && (method != Method::STORED || self.packed == 0);
-        match self.unix_type {
-            _ if !self.is_here => Some(SkipReason::OtherDisk),
-            0o120_000 => Some(SkipReason::Link),
-            0o010_000 | 0o020_000 | 0o060_000 | 0o140_000 => Some(SkipReason::Special),
-            _ if self.is_folder => (!is_empty).then_some(SkipReason::FolderWithContent),
-            _ if self.flags & ENCRYPTED != 0 || method == Method::ENCRYPTED => Some(SkipReason::Encrypted),
-            _ => (!method.is_supported()).then_some(SkipReason::Method(method)),
-        }
-    }
-
-    fn skipped(&self, reason: SkipReason) -> Skipped {
-        Skipped { name: self.name.clone(), raw_name: self.raw_name.clone(), reason }
-    }
-
-    /// Unpacks this entry into a new file, whose name it returns. If it cannot be unpacked, nothing of it stays.
-    fn write(
-        &self,
-        archive: &mut BufReader<File>,
-        staged: &Path,
-        names: &mut Names,
-        buffer: &mut [u8],
-    ) -> Result<(PathBuf, Content), Failed> {
-        match self.open(archive).map_err(Failed::reading)? {
-            Some(true) => {}
-            Some(false) => return Err(Failed::Entry(SkipReason::Overlap)),
-            None => return Err(Failed::damaged("there is no entry where the archive says")),
-        }
-        let packed = archive.by_ref().take(self.packed);
-        let has_end_mark = self.flags & LZMA_END_MARK != 0;
-        let mut content =
-            Method(self.method).unpack(packed, self.size, has_end_mark).map_err(Failed::reading)?;
-        let (mut file, name) = create(staged, names, &name::levels(&self.name))?;
-        let path = staged.join(&name);
-        match copy(&mut content, self, &mut file, &path, buffer) {
-            Ok(content) => Ok((name, content)),
-            Err(failed) => {
-                drop(file);
-                fs::remove_file(&path).map_err(|source| Failed::storage(&path, source))?;
-                Err(failed)
-            }
-        }
-    }
-}
-
-/// Creates a file under a name that is free in the file system too: that may take different spellings of a letter for one.
-fn create(staged: &Path, names: &mut Names, levels: &[String]) -> Result<(File, PathBuf), Failed> {
-    loop {
-        let name = names.place(levels);
-        let path = staged.join(&name);
-        match File::options().read(true).write(true).create_new(true).open(&path) {
-            Ok(file) => return Ok((file, name)),
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-            Err(source) => return Err(Failed::storage(&path, source)),
-        }
-    }
-}
-
-/// What was written of an entry.
-struct Content {
-    bytes: u64,
-    kind: Kind,
-    dimensions: Option<(usize, usize)>,
-}
-
-/// Copies the content of an entry to a file, never more than the archive says that there is, and checks it.
-fn copy(
-    content: &mut dyn Read,
-    entry: &Listed,
-    file: &mut File,
-    path: &Path,
-    buffer: &mut [u8],
-) -> Result<Content, Failed> {
-    let storage = |source| Failed::storage(path, source);
-    let wrong_size = Failed::Entry(SkipReason::WrongSize { size: entry.size });
-    let (mut bytes, mut kind, mut crc) = (0u64, Kind::Other, flate2::Crc::new());
-    loop {
-        let piece = fill(content, buffer).map_err(Failed::reading)?;
-        if bytes == 0 {
-            kind = kind::kind(piece);
-        }
-        bytes += piece.len() as u64;
-        if bytes > entry.size {
-            return Err(wrong_size);
-        }
-        crc.update(piece);
-        file.write_all(piece).map_err(storage)?;
-        if piece.len() < BUFFER {
-            break;
-        }
-    }
-    if bytes < entry.size {
-        return Err(wrong_size);
-    }
-    if crc.sum() != entry.crc {
-        return Err(Failed::Entry(SkipReason::Checksum));
-    }
-    let dimensions = kind::dimensions(kind, file).map_err(storage)?;
-    Ok(Content { bytes, kind, dimensions })
-}
-
-/// Reads until the buffer is full or nothing more comes. Reading and writing fail for different reasons, so `io::copy`
-/// would say too little.
-fn fill<'b>(content: &mut dyn Read, buffer: &'b mut [u8]) -> io::Result<&'b [u8]> {
-    let mut len = 0;
-    while let Some(rest) = buffer.get_mut(len..).filter(|rest| !rest.is_empty()) {
-        match content.read(rest) {
-            Ok(0) => break,
-            Ok(read) => len += read,
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
-        }
-    }
-    Ok(buffer.get(..len).unwrap_or_default())
-}
-
-/// Why an entry was not written.
-enum Failed {
-    /// Because of what it is: the others can be.
-    Entry(SkipReason),
-    /// The file that is the archive cannot be read.
-    Archive(io::Error),
-    Storage(UnpackError),
-}
-
-impl Failed {
-    fn damaged(reason: &str) -> Self {
-        Self::Entry(SkipReason::Damaged(reason.to_owned()))
-    }
-
-    fn storage(path: &Path, source: io::Error) -> Self {
-        Self::Storage(UnpackError::storage(path, source))
-    }
-
-    /// Tells the operating system's errors, which have a number, from those of a decoder.
-    fn reading(error: io::Error) -> Self {
-        match error.raw_os_error() {
-            Some(_) => Self::Archive(error),
-            None => Self::Entry(SkipReason::Damaged(error.to_string())),
-        }
-    }
-}
-
 fn check_target(folder: &Path) -> Result<(), UnpackError> {
     match fs::read_dir(folder) {
         Ok(mut entries) => match entries.next() {
@@ -450,73 +245,14 @@ fn check_space(folder: &Path, needed: u64) -> Result<(), UnpackError> {
     Err(UnpackError::storage(folder, io::Error::new(io::ErrorKind::StorageFull, reason)))
 }
 
-/// An archive cannot be unpacked.
-#[derive(Debug, Error)]
-#[non_exhaustive]
-pub enum UnpackError {
-    /// Its directory cannot be read.
-    #[error("the archive cannot be read: {reason}")]
-    Archive {
-        /// What is wrong with it.
-        reason: String,
-    },
-    /// It has more entries than the [`Options`] allow.
-    #[error("{what}")]
-    TooLarge {
-        /// Which limit was met.
-        what: &'static str,
-    },
-    /// An entry cannot be unpacked, and [`Options::all_or_nothing`] is set.
-    #[error(transparent)]
-    Entry(Skipped),
-    /// None of its entries can be unpacked.
-    #[error("none of the {} entries can be unpacked{}", skipped.len(), first(skipped))]
-    Nothing {
-        /// All of its entries but folders.
-        skipped: Vec<Skipped>,
-    },
-    /// The target has files in it already.
-    #[error("{} is not empty", folder.display())]
-    NotEmpty {
-        /// The target.
-        folder: PathBuf,
-    },
-    /// The disk or the file system refuses.
-    #[error("{}: {source}", path.display())]
-    Storage {
-        /// The file or folder that was to be read or written.
-        path: PathBuf,
-        /// What the operating system says.
-        source: io::Error,
-    },
-}
-
-impl UnpackError {
-    fn storage(path: &Path, source: io::Error) -> Self {
-        Self::Storage { path: path.to_owned(), source }
-    }
-}
-
-fn first(skipped: &[Skipped]) -> String {
-    skipped.first().map(|skipped| format!("; {skipped}")).unwrap_or_default()
-}
-
+/// Small writes cost more than memory.
 const BUFFER: usize = 128 << 10;
-
-/// Traditional and strong encryption, and a directory that is encrypted.
-const ENCRYPTED: u16 = 1 | 1 << 6 | 1 << 13;
-
-/// Of an LZMA stream, which then does not end by its size.
-const LZMA_END_MARK: u16 = 1 << 1;
 
 /// What a file or folder takes on most disks beside its content.
 const BLOCK: u64 = 4 << 10;
 
 /// What is left free: 64 MiB, of a small disk less.
 const SPARE: u64 = 64 << 20;
-
-/// The longest stream of any method that unpacks to nothing, which some writers give folders.
-const EMPTY: u64 = 14;
 
 #[cfg(test)]
 mod tests;

@@ -1,6 +1,7 @@
 //! Archives as they should not be, and what is left behind: nothing.
 
 use std::{
+    io::Write as _,
     process::{Command, Stdio},
     thread,
     time::Duration,
