@@ -56,7 +56,7 @@ pub use self::{
     response::{ExportAccepted, MAX_ANSWER, ResponseError, SigningSecretState, UnexpectedAnswer},
     retry::RetryPolicy,
     secret::{ApiKey, InvalidSecret, SigningSecret},
-    store::{Store, StoreError, Write},
+    store::{Damage, Store, StoreError, Write},
     throttling::{RateLimit, RetryAfter},
     time::Timestamp,
     token::{InvalidToken, Token, TokenPlacement},

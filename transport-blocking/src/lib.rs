@@ -45,13 +45,13 @@ pub use self::{
 };
 pub use abyssale_core as core;
 pub use abyssale_core::{Limits, Store, StoreError};
-#[cfg(feature = "store")]
-pub use abyssale_host::FileStore;
 #[cfg(feature = "unpack")]
 pub use abyssale_host::unpack;
 pub use abyssale_host::{
     Counts, Error, Handler, InvalidSetting, ListenerSettings, MemoryStore, Observer, Progress,
 };
+#[cfg(feature = "store")]
+pub use abyssale_host::{FileStore, Salvage};
 
 /// The README's example, compiled.
 #[cfg(doctest)]

@@ -77,7 +77,7 @@ mod token;
 pub mod unpack;
 
 #[cfg(feature = "store")]
-pub use self::store::FileStore;
+pub use self::store::{FileStore, Salvage};
 pub use self::{
     attempt::Attempt,
     callback::{Callback, CallbackSettings},

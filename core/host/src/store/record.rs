@@ -33,7 +33,7 @@ enum Target {
 }
 
 impl Record {
-    /// The version that is written. All versions up to it are read.
+    /// The version that is written. All versions from 1 up to it are read.
     const VERSION: u32 = 1;
 
     pub(crate) fn write(target: Option<&Path>, snapshot: &Snapshot) -> Vec<u8> {
@@ -62,6 +62,9 @@ impl Record {
             RestoreError::Damaged { reason: reason.into() }
         };
         let Version { version } = serde_json::from_slice(record).map_err(damaged)?;
+        if version == 0 {
+            return Err(RestoreError::Damaged { reason: "its version is 0, which was never written".into() });
+        }
         if version > Self::VERSION {
             return Err(RestoreError::Newer { found: version });
         }
@@ -115,6 +118,8 @@ mod tests {
         let text = String::from_utf8(Record::write(None, &snapshot())).unwrap();
         let newer_record = text.replacen(r#""version":1"#, r#""version":7,"more":{}"#, 1);
         assert_eq!(Record::read(newer_record.as_bytes()).unwrap_err(), RestoreError::Newer { found: 7 });
+        let unversioned = text.replacen(r#""version":1"#, r#""version":0"#, 1);
+        assert!(matches!(Record::read(unversioned.as_bytes()), Err(RestoreError::Damaged { .. })));
         let (head, job) = text.split_at(text.find(r#""job""#).unwrap());
         let newer_job = format!("{head}{}", job.replacen(r#""version":1"#, r#""version":9"#, 1));
         assert_eq!(Record::read(newer_job.as_bytes()).unwrap_err(), RestoreError::Newer { found: 9 });
