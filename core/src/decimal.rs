@@ -58,7 +58,7 @@ mod tests {
         }
 
         #[test]
-        fn what_the_standard_library_reads_is_read_alike(text in "[0-9+:/ -]{0,24}") {
+        fn numbers_are_read_as_the_standard_library_reads_them(text in "[0-9+:/ -]{0,24}") {
             // It takes a plus sign, too.
             let theirs = if text.contains('+') { None } else { text.parse().ok() };
             prop_assert_eq!(decimal(text.as_bytes()), theirs);

@@ -118,7 +118,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_left_out_is_shown_as_left_out() {
+    fn an_omission_is_shown() {
         assert_eq!(excerpt(b"abcdef", 3), "abc…");
         assert_eq!(excerpt(b"abc", 3), "abc");
         assert_eq!(excerpt(&[b'x'; 100], 3), "xxx…");
@@ -137,7 +137,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_cut_off_in_a_secret_ends_before_it() {
+    fn a_secret_that_was_cut_off_is_replaced() {
         for (cut, redacted) in [
             ("k: hunter2hunter", "k: …"),
             ("k: hunter2h", "k: …"),
@@ -156,7 +156,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_too_short_to_be_a_secret_is_left_alone() {
+    fn a_text_too_short_for_a_secret_is_kept() {
         assert_eq!(*redact(b"a key", &["k", ""]), *b"a key");
     }
 }

@@ -24,10 +24,10 @@ pub struct RetryPolicy {
     /// The service has asked for about 1,700 s. A refusal that asks for a longer wait is final at once, and its error
     /// contains the wait.
     pub max_retry_wait: Duration,
-    /// How long an archive that is not there yet is asked for again, 2 min by default; zero asks once.
+    /// How long to repeat a download while the archive does not exist yet. Default: 2 min. Zero means one attempt.
     ///
-    /// Stores are eventually consistent: just after the event one may answer 404 or 403, an empty body or an error page.
-    /// Without [retries](Self::max_retries) there are none of these either.
+    /// Object stores are eventually consistent: shortly after the event, a store may answer 404 or 403, an empty body or an
+    /// error page. If [`max_retries`](Self::max_retries) is 0, the download is not repeated.
     pub archive_wait: Duration,
 }
 
@@ -42,7 +42,7 @@ impl Default for RetryPolicy {
 }
 
 impl RetryPolicy {
-    /// What to do about an archive that is not there yet: ask with backoff until [`archive_wait`](Self::archive_wait) is
+    /// Decides about an archive that does not exist yet: retries with backoff until [`archive_wait`](Self::archive_wait) is
     /// over. Other retries do not count.
     pub(crate) fn archive_verdict(&self, tries: Tries, jitter: u64) -> Verdict {
         // The waits before this one: 1, 2, 4, … s.
@@ -123,12 +123,12 @@ pub(crate) struct Tries {
     /// Whether the one probe after a 429 without `Retry-After` was made.
     #[serde(default)]
     pub(crate) probed: bool,
-    /// How often an archive that was not there yet has been asked for again.
+    /// How often the download of an archive that did not exist yet was repeated.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub(crate) not_ready: u32,
 }
 
-// serde passes a reference.
+// `skip_serializing_if` passes a reference.
 #[expect(clippy::trivially_copy_pass_by_ref)]
 fn is_zero(count: &u32) -> bool {
     *count == 0
@@ -141,13 +141,13 @@ impl Tries {
         Self { retries: self.retries.saturating_add(1), probed: self.probed || probe, ..self }
     }
 
-    /// One more for an archive that was not there yet.
+    /// Counts a retry for an archive that did not exist yet.
     #[must_use]
     pub(crate) fn after_not_ready(self) -> Self {
         Self { not_ready: self.not_ready.saturating_add(1), ..self }
     }
 
-    /// How many retries there were, of any kind.
+    /// Returns the number of all retries.
     pub(crate) fn total(self) -> u32 {
         self.retries.saturating_add(self.not_ready)
     }
@@ -314,7 +314,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_never_sent_backs_off_until_the_retries_are_spent() {
+    fn a_request_that_was_never_sent_backs_off_until_the_retries_are_used_up() {
         let after = |retries| {
             POLICY.verdict(NOW, Method::Post, AttemptFailure::NotSent, Tries { retries, ..FIRST }, 0)
         };

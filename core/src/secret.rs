@@ -101,7 +101,7 @@ mod tests {
     }
 
     #[test]
-    fn what_could_break_out_of_a_header_is_refused() {
+    fn a_secret_that_is_no_header_value_is_refused() {
         for refused in ["", " ", "a b", "a\r\nx-other: b", "ключ"] {
             assert!(ApiKey::new(refused).is_err(), "{refused:?}");
             assert!(SigningSecret::new(refused).is_err(), "{refused:?}");

@@ -103,7 +103,7 @@ mod tests {
     }
 
     #[test]
-    fn what_names_no_place_is_refused() {
+    fn a_text_that_is_no_source_is_refused() {
         for text in [
             "",
             "/",

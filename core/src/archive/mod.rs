@@ -254,7 +254,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_allowed_by_name_or_network_may_be_private_and_nothing_else_may() {
+    fn only_allowed_names_and_networks_may_be_private() {
         let listed = STRICT.allow(["Store.internal", "10.20.0.0/16", "fd00::7"]).unwrap();
         let base = LIVE.parse().unwrap();
         for (url, ok) in [

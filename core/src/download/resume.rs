@@ -166,7 +166,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_written_is_read_again_and_nothing_else_is() {
+    fn a_resume_state_is_read_back_and_no_other_text_is() {
         let address = "https://h/a.zip?sig=hunter2".parse().unwrap();
         let resume_state = ResumeState::new(&address, Validator("\"a\"".into()), Some(7));
         let json = resume_state.to_json();

@@ -1,4 +1,4 @@
-//! What each kind of answer means for what is there already, as tables.
+//! Tables of answers, and what each means for the stored bytes.
 
 use alloc::{format, string::ToString, vec, vec::Vec};
 
@@ -83,7 +83,7 @@ fn a_fitting_rest_is_appended() {
 }
 
 #[test]
-fn what_does_not_fit_starts_over_once() {
+fn a_range_that_does_not_fit_starts_over_once() {
     for (status, head) in [
         (206, &[("content-range", "bytes 400-999/1000"), ("etag", "\"b\"")][..]),
         (206, &[("content-range", "bytes 400-999/1000"), ("etag", "W/\"a\"")]),
@@ -175,7 +175,7 @@ fn a_redirect_to_where_archives_are_not_fetched_from_is_final() {
 }
 
 #[test]
-fn what_is_not_a_yes_is_for_the_job_to_judge() {
+fn an_answer_other_than_2xx_is_passed_to_the_job() {
     for (status, head) in [
         (302, &[][..]),
         (302, &[("location", "/a"), ("location", "/b")]),

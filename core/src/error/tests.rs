@@ -83,7 +83,7 @@ fn every_documented_code_has_a_variant() {
 }
 
 #[test]
-fn what_is_neither_is_kept_and_printable() {
+fn a_body_of_no_known_format_is_kept_and_printable() {
     assert_eq!(parse(502, "").to_string(), "the service answered 502 with an empty body");
     let page = parse(502, "<html>\n<h1>Bad\x1b[31m Gateway</h1>");
     assert_eq!(page.to_string(), "the service answered 502: <html> <h1>Bad\u{fffd}[31m Gateway</h1>");

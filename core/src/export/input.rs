@@ -1,4 +1,4 @@
-//! What a job is told, and what becomes of it.
+//! The inputs of a job, and what it does with each.
 
 use alloc::boxed::Box;
 use core::fmt;

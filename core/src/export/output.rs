@@ -1,4 +1,4 @@
-//! What a job wants done, and what it reports.
+//! The outputs of a job: what to do, and what to report.
 
 use alloc::boxed::Box;
 use core::{fmt, time::Duration};

@@ -1,6 +1,4 @@
-//! The rules of the contract, each with a test that fails without it. Time is made up.
-//!
-//! Long, because it is one list: each rule of the contract, with its test, on one bench.
+//! The rules of the contract, each with a test that fails without it. Time is virtual.
 
 mod details;
 
@@ -487,7 +485,7 @@ fn a_restart_does_not_forget_which_banner_was_refused() {
 }
 
 #[test]
-fn what_was_never_sent_is_tried_four_times() {
+fn a_request_that_was_never_sent_is_tried_four_times() {
     let mut bench = Bench::usual();
     for secs in [1, 2, 4] {
         let call = bench.attempt().unwrap();
@@ -648,7 +646,7 @@ fn an_archive_that_comes_late_is_taken() {
 }
 
 #[test]
-fn what_a_store_says_is_in_the_error_and_no_signature() {
+fn the_error_has_the_servers_answer_without_its_signature() {
     let (mut bench, call) = Bench::fetching();
     let body = b"<Error><Code>ExpiredToken</Code><Message>The token of sig=hunter2hunter2 has expired.</Message></Error>";
     assert_eq!(bench.respond(call, 400, &[], body), Disposition::Accepted);
@@ -686,7 +684,7 @@ fn the_first_byte_of_a_download_has_a_time_of_its_own() {
 }
 
 #[test]
-fn what_cannot_be_used_or_stored_is_said_and_not_repeated() {
+fn an_unusable_or_unstorable_archive_is_reported_and_not_retried() {
     let encoded = NotAnArchive::Encoded { coding: "gzip".into() };
     for (error, expected) in [
         (DownloadError::NotAnArchive(NotAnArchive::NoEnd), "no end record"),
@@ -873,7 +871,7 @@ const SAVED_BEFORE: [&str; 10] = [
 ];
 
 #[test]
-fn what_an_earlier_release_saved_is_still_read() {
+fn a_snapshot_of_an_earlier_release_is_read() {
     for state in SAVED_BEFORE {
         let json = format!(
             r#"{{"version":1,"saved_at":1755561234000,"order":{{"ids":["{ID}"],"callback":"https://hooks.example.com/abyssale","token":["{}","path_segment"],"goal":"archive"}},"state":{state},"tries":{{"retries":1,"probed":false}},"next_call":2}}"#,

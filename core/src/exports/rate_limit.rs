@@ -140,7 +140,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_service_tells_one_holds_for_all_but_not_for_ever() {
+    fn a_429_holds_all_requests_back_for_a_bounded_time() {
         let mut budget = budget(3);
         let refusal = ApiError::parse(429, &[("retry-after", "2")], b"");
         budget.throttled(at(0), &refusal);
@@ -152,7 +152,7 @@ mod tests {
     }
 
     #[test]
-    fn a_spent_window_of_the_services_own_is_waited_out() {
+    fn the_services_own_window_is_waited_for() {
         let mut budget = budget(3);
         let headers = [("x-ratelimit-remaining", "0"), ("x-ratelimit-reset", "1755561239")];
         budget.observe(at(0), RateLimit::from_headers(&headers).unwrap());
@@ -163,7 +163,7 @@ mod tests {
     }
 
     #[test]
-    fn what_lies_behind_the_window_is_forgotten() {
+    fn requests_before_the_window_are_forgotten() {
         let mut budget = budget(u32::MAX);
         for second in 0..1000 {
             budget.spend(at(second * 1000));
@@ -173,7 +173,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_left_of_the_services_window_is_shared_out_and_not_exceeded() {
+    fn the_rest_of_the_services_window_is_not_exceeded() {
         let mut budget = budget(10);
         let left = |remaining| {
             let headers = [("x-ratelimit-remaining", remaining), ("x-ratelimit-reset", "1755561239")];

@@ -1,4 +1,4 @@
-//! Many jobs: whose delivery, whose turn, whose time, and what has to be saved. Time is made up.
+//! Many jobs: routing, send queues, timers and changes. Time is virtual.
 
 mod hostile;
 mod ids_and_changes;
@@ -121,7 +121,7 @@ fn a_job_that_is_done_is_gone_but_its_event_is_still_known() {
 }
 
 #[test]
-fn without_a_token_an_early_event_comes_again_or_is_taken_from_the_pen() {
+fn without_a_token_an_early_event_is_kept_or_delivered_again() {
     let mut bench = Bench::new(wide());
     let order = Order::new([ID], "https://hooks.example.com/abyssale").unwrap();
     let job = bench.exports.submit(START, order).unwrap();
@@ -133,7 +133,7 @@ fn without_a_token_an_early_event_comes_again_or_is_taken_from_the_pen() {
 }
 
 #[test]
-fn no_second_holds_more_requests_than_the_budget() {
+fn no_second_has_more_requests_than_the_rate_limit() {
     let mut bench = Bench::new(Limits { calls: usize::MAX, ..Limits::default() });
     let jobs: Vec<_> = (0..35).map(|n| bench.exports.submit(START, order(n)).unwrap()).collect();
     let mut sent = Vec::new();
@@ -147,7 +147,7 @@ fn no_second_holds_more_requests_than_the_budget() {
 }
 
 #[test]
-fn a_job_that_waits_for_its_turn_does_not_fail_of_it() {
+fn a_job_that_waits_in_the_send_queue_does_not_time_out() {
     let mut bench = Bench::new(Limits { requests_per_second: 1, ..Limits::default() });
     for n in 0..100 {
         bench.exports.submit(START, order(n)).unwrap();
@@ -166,7 +166,7 @@ fn a_job_that_waits_for_its_turn_does_not_fail_of_it() {
 }
 
 #[test]
-fn calls_under_way_are_bounded_and_one_that_ends_lets_the_next_in() {
+fn calls_under_way_are_bounded_and_the_end_of_one_starts_the_next() {
     let mut bench = Bench::new(Limits { calls: 2, ..wide() });
     let jobs: Vec<_> = (0..5).map(|n| bench.exports.submit(START, order(n)).unwrap()).collect();
     let first = bench.sent();
@@ -202,7 +202,7 @@ fn downloads_under_way_are_bounded() {
 }
 
 #[test]
-fn a_cancelled_job_leaves_the_gate_at_once() {
+fn a_cancelled_job_leaves_the_send_queue_at_once() {
     let mut bench = Bench::new(Limits { calls: 1, ..wide() });
     let jobs: Vec<_> = (0..3).map(|n| bench.exports.submit(START, order(n)).unwrap()).collect();
     let first = bench.sent();
@@ -214,7 +214,7 @@ fn a_cancelled_job_leaves_the_gate_at_once() {
 }
 
 #[test]
-fn a_429_for_one_keeps_everybody_back() {
+fn a_429_holds_all_jobs_back() {
     let mut bench = Bench::new(wide());
     let first = bench.exports.submit(START, order(0)).unwrap();
     let (_, call) = bench.sent()[0];
@@ -230,7 +230,7 @@ fn a_429_for_one_keeps_everybody_back() {
 }
 
 #[test]
-fn a_plans_restriction_keeps_nobody_else_back() {
+fn a_restriction_of_the_plan_holds_no_other_job_back() {
     let mut bench = Bench::new(wide());
     let first = bench.exports.submit(START, order(0)).unwrap();
     let (_, call) = bench.sent()[0];
@@ -242,7 +242,7 @@ fn a_plans_restriction_keeps_nobody_else_back() {
 }
 
 #[test]
-fn an_order_too_many_is_handed_back() {
+fn an_order_beyond_the_limit_is_returned() {
     let mut bench = Bench::new(Limits { jobs: 1, ..wide() });
     bench.exports.submit(START, order(0)).unwrap();
     let AtCapacity(back) = bench.exports.submit(START, order(1)).unwrap_err();
@@ -250,7 +250,7 @@ fn an_order_too_many_is_handed_back() {
 }
 
 #[test]
-fn what_changed_is_told_once_and_what_is_over_is_removed() {
+fn a_change_is_returned_once_and_a_finished_job_is_removed() {
     let mut bench = Bench::new(wide());
     let job = bench.exports.submit(START, order(0).with_goal(Goal::Acceptance)).unwrap();
     let saved = |bench: &mut Bench| bench.exports.take_changes().collect::<Vec<_>>();
@@ -264,7 +264,7 @@ fn what_changed_is_told_once_and_what_is_over_is_removed() {
 }
 
 #[test]
-fn restored_jobs_keep_their_names_and_new_ones_get_others() {
+fn restored_jobs_keep_their_ids_and_new_jobs_get_others() {
     let mut bench = Bench::new(wide());
     let jobs: Vec<_> = (0..3).map(|n| bench.exports.submit(START, order(n)).unwrap()).collect();
     let saved: Vec<_> = bench.exports.take_changes().collect();
@@ -351,7 +351,7 @@ fn a_held_job_loses_no_time_and_what_it_had_under_way_is_unknown() {
 }
 
 #[test]
-fn a_name_that_is_reserved_is_not_given() {
+fn a_reserved_id_is_not_given() {
     let mut bench = Bench::new(wide());
     let taken = JobId::from_u64(u64::MAX / 2);
     bench.exports.reserve(taken);

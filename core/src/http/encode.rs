@@ -1,26 +1,26 @@
-//! A peer's spelling of an address, made into one that can be sent: what every client does before it sends a request.
+//! Percent-encodes the URL in an event or a redirect, as every HTTP client does before it sends a request.
 //!
-//! No byte that may stand in an address is changed, since its signature may cover each of them.
+//! Valid characters are not changed, since a signature may cover each of them.
 
 use alloc::{borrow::Cow, string::String};
 
 use super::{InvalidUrl, Url, url::allowed};
 
 impl Url {
-    /// Parses an absolute address that a peer has spelled.
+    /// Parses an absolute URL from a peer.
     ///
-    /// Blanks around it, line breaks and tabs in it, and a fragment are dropped, and what may not stand in a path or a
-    /// query is percent-encoded. Scheme and host are taken as they are.
+    /// Blanks around it, line breaks and tabs in it, and a fragment are removed. Characters that are invalid in a path or a
+    /// query are percent-encoded. Scheme and host are not changed.
     ///
     /// # Errors
     ///
-    /// Fails if the rest is not an address by the rules of this type.
+    /// Fails if the result is not a valid [`Url`].
     pub(crate) fn from_peer(text: &str) -> Result<Self, InvalidUrl> {
         encoded(text.as_bytes()).parse()
     }
 }
 
-/// A reference, absolute or relative, as it can be sent. Bytes that are not UTF-8 are encoded one by one.
+/// Percent-encodes an absolute or relative reference. Bytes that are not UTF-8 are encoded one by one.
 pub(crate) fn encoded(bytes: &[u8]) -> Cow<'_, str> {
     let bytes = trimmed(bytes);
     let end = bytes.iter().position(|byte| *byte == b'#').unwrap_or(bytes.len());
@@ -45,7 +45,7 @@ pub(crate) fn encoded(bytes: &[u8]) -> Cow<'_, str> {
     Cow::Owned(out)
 }
 
-/// Where the scheme and the host of an absolute address end; 0 for a relative one.
+/// Returns the end of scheme and host of an absolute URL; 0 for a relative one.
 fn authority_end(bytes: &[u8]) -> usize {
     let begins =
         |prefix: &[u8]| bytes.get(..prefix.len()).is_some_and(|head| head.eq_ignore_ascii_case(prefix));
@@ -56,7 +56,7 @@ fn authority_end(bytes: &[u8]) -> usize {
     start.len() + host.iter().position(|byte| matches!(byte, b'/' | b'?')).unwrap_or(host.len())
 }
 
-/// Without blanks, control characters and byte order marks around it.
+/// Removes blanks, control characters and byte order marks around a text.
 fn trimmed(bytes: &[u8]) -> &[u8] {
     let is_blank = |byte: u8| byte <= b' ' || byte == 0x7f;
     let mut bytes = bytes;
@@ -81,7 +81,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_an_address_may_not_hold_is_encoded_as_every_client_does() {
+    fn invalid_characters_are_encoded_as_every_client_does() {
         // As curl 8 (which drops the fragment, too) and urllib3 2 send them.
         for (spelled, sent) in [
             ("https://h/10:30 Été – 50 %.png", "https://h/10:30%20%C3%89t%C3%A9%20%E2%80%93%2050%20%.png"),

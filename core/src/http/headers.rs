@@ -116,7 +116,7 @@ mod tests {
     }
 
     #[test]
-    fn who_only_knows_the_nth_knows_the_sole_one() {
+    fn the_only_value_follows_from_the_nth_value() {
         struct Numbered([(&'static str, &'static str); 3]);
         impl Headers for Numbered {
             fn nth(&self, name: &str, n: usize) -> Option<&[u8]> {

@@ -106,7 +106,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_web_address_leads_nowhere() {
+    fn a_reference_to_no_web_url_is_refused() {
         for reference in [
             "",
             "#top",

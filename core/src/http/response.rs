@@ -1,11 +1,11 @@
-//! A complete answer: what came back, without what it came through.
+//! An answer to a request.
 
 use alloc::{string::String, vec::Vec};
 use core::fmt;
 
 use serde::{Deserialize, Serialize};
 
-/// An answer that was read, as far as it is worth reading: the counterpart of a [`Request`](super::Request).
+/// The answer to a [`Request`](super::Request), with its body bounded.
 ///
 /// ```
 /// # use abyssale_core::http::{Headers as _, Response};
@@ -21,7 +21,7 @@ pub struct Response {
     pub status: u16,
     /// The header fields, in order.
     pub headers: Vec<(String, Vec<u8>)>,
-    /// The body, cut off past [`MAX_ANSWER`](crate::MAX_ANSWER) bytes; what came of it if it broke off.
+    /// The body, cut off after [`MAX_ANSWER`](crate::MAX_ANSWER) bytes. If it broke off, the part that arrived.
     pub body: Vec<u8>,
 }
 
@@ -45,7 +45,7 @@ impl fmt::Debug for Response {
 
 #[cfg(feature = "http")]
 impl<B: Into<Vec<u8>>> From<::http::Response<B>> for Response {
-    /// The same answer, from the types of the `http` crate.
+    /// Converts from the types of the `http` crate.
     fn from(response: ::http::Response<B>) -> Self {
         let (parts, body) = response.into_parts();
         let field = |(name, value): (&::http::HeaderName, &::http::HeaderValue)| {

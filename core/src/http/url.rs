@@ -315,7 +315,7 @@ mod tests {
     }
 
     #[test]
-    fn what_two_readers_could_read_differently_is_refused() {
+    fn a_url_that_libraries_read_differently_is_refused() {
         for text in [
             "",
             "url.zip",

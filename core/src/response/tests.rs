@@ -19,7 +19,7 @@ fn an_accepted_export_is_read_with_and_without_a_version() {
 }
 
 #[test]
-fn a_yes_that_cannot_be_read_is_not_a_refusal() {
+fn a_2xx_answer_that_cannot_be_parsed_is_not_a_refusal() {
     for body in [&b""[..], b"<html>", b"{}", br#"{"export_id": 3}"#, br#"{"export_id": "a b"}"#, b"\xff"] {
         let error = ExportAccepted::parse(200, &(), body).unwrap_err();
         assert!(matches!(error, ResponseError::Unexpected(_)), "{error}");

@@ -33,7 +33,7 @@ pub(super) fn read(body: &[u8], limits: &ReadLimits) -> Reading {
         },
         id: top.id.map(short),
         message: top.message.map(short).or_else(|| {
-            // The framework's own answers: the description says what the title leaves open.
+            // In the framework's own answers, the description has the reason.
             let Some(title) = top.title.map(short) else { return top.description.map(short) };
             let room = limits.text.saturating_sub(title.len() + ": ".len());
             let description = top.description.map(|text| text.decode_beginning(room));
@@ -95,7 +95,7 @@ struct Top<'a> {
     message: Option<Text<'a>>,
     /// The prose, as the service's framework names it in its own answers.
     title: Option<Text<'a>>,
-    /// What stands beside the title.
+    /// The description beside the title.
     description: Option<Text<'a>>,
     version: Option<Text<'a>>,
     /// `errors`, if it is a string.
@@ -184,8 +184,8 @@ impl<'a> Top<'a> {
     }
 }
 
-/// The body as text. What is no UTF-8 in it is replaced, one byte for one sequence, so that it does
-/// not grow. A byte order mark is no part of it.
+/// Returns the body as text, without a byte order mark. Each sequence that is not UTF-8 is replaced by one byte, so that the
+/// text does not grow.
 fn text_of(body: &[u8]) -> Cow<'_, str> {
     let body = body.strip_prefix(BYTE_ORDER_MARK).unwrap_or(body);
     let body = body.get(..MAX_TEXT).unwrap_or(body);

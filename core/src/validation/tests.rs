@@ -1,7 +1,5 @@
-//! What the readers promise, one sentence at a time. Against real answers, generated ones and Python
-//! they are held in `tests/oracle.rs` of the workspace.
-//!
-//! Long, because it is one list of bodies and what they say.
+//! The rules of parsing refusals. `tests/oracle.rs` of the workspace compares the parsers with real answers, generated ones
+//! and Python.
 
 use alloc::{
     format,
@@ -77,7 +75,7 @@ fn the_envelope_is_read_with_all_it_has() {
 }
 
 #[test]
-fn what_names_no_problem_gives_none_and_is_complete() {
+fn a_body_without_problems_gives_none_and_is_complete() {
     let bodies: [&[u8]; 12] = [
         b"",
         b"<html><h1>Bad Gateway</h1>",
@@ -168,7 +166,7 @@ fn only_the_repr_tells_a_number_from_its_text() {
 }
 
 #[test]
-fn what_jsons_strict_readers_refuse_is_read() {
+fn json_that_strict_parsers_refuse_is_read() {
     let deep = format!("{{\"errors\": {}\"x\"{}}}", "{\"a\":".repeat(100_000), "}".repeat(100_000));
     let problems = read(deep.as_bytes()).problems;
     assert_eq!((problems.len(), problems.is_complete()), (1, true));
@@ -291,7 +289,7 @@ fn escapes_of_python_are_read() {
 }
 
 #[test]
-fn what_python_never_prints_is_refused_where_it_stands() {
+fn a_text_that_python_never_prints_is_refused_at_its_position() {
     for repr in [
         "{'a': 'b' 'c'}",
         "{'a': 01}",
@@ -359,7 +357,7 @@ fn a_value_is_kept_in_part() {
 }
 
 #[test]
-fn what_was_sent_stands_beside_the_problem() {
+fn the_sent_value_is_shown_with_the_problem() {
     let mut problems =
         read(br#"{"errors": {"media": {"ids": {"1": ["a"], "9": ["b"]}, "x": ["c"]}}}"#).problems;
     problems.name_received("ids", |index| ["zero", "o\"ne"].get(index).copied());

@@ -1,4 +1,4 @@
-//! Small promises, most of them found by mutation testing: what is shown, what is counted, and where bounds begin.
+//! Messages, counters and bounds. Most of these tests were found by mutation testing.
 
 use super::*;
 use crate::export::UnknownCause;

@@ -1,5 +1,4 @@
-//! What a hostile or merely unlucky day does to many jobs: nothing grows, nobody overtakes, and nothing that was
-//! acknowledged is lost.
+//! Hostile or unlucky sequences: nothing grows, no job overtakes another, and no acknowledged event is lost.
 
 use super::*;
 use crate::export::{Failure, Notice, UnknownOutcome};
@@ -45,7 +44,7 @@ fn at_the_downloads(limits: Limits, count: u64) -> (Bench, Vec<(JobId, CallId)>)
 }
 
 #[test]
-fn who_leaves_one_gate_does_not_slip_through_the_other() {
+fn a_job_that_leaves_one_send_queue_waits_in_the_other() {
     let mut bench = asking_again(Limits { downloads: 1, ..wide() });
     let jobs: Vec<_> = (0..3).map(|n| bench.exports.submit(START, order(n)).unwrap()).collect();
     for (job, call) in bench.sent() {
@@ -68,7 +67,7 @@ fn who_leaves_one_gate_does_not_slip_through_the_other() {
 }
 
 #[test]
-fn a_flood_of_contradictions_neither_grows_the_gate_nor_costs_a_job_its_turn() {
+fn a_flood_of_conflicting_events_neither_grows_the_queue_nor_costs_a_job_its_position() {
     let (mut bench, first) = at_the_downloads(Limits { downloads: 1, ..wide() }, 3);
     for archive in 0..100 {
         let reply = bench.exports.handle_delivery(START, &conflicting(1, archive));
@@ -123,7 +122,7 @@ fn a_program_that_was_away_costs_no_job_a_retry() {
 }
 
 #[test]
-fn what_is_to_be_aborted_counts_until_it_is() {
+fn an_attempt_counts_as_under_way_until_its_abort_is_polled() {
     let mut bench = Bench::new(Limits { calls: 1, ..wide() });
     for n in 0..2 {
         bench.exports.submit(START, order(n)).unwrap();
@@ -137,7 +136,7 @@ fn what_is_to_be_aborted_counts_until_it_is() {
 }
 
 #[test]
-fn a_cancelled_job_without_a_token_leaves_no_trace_and_takes_nobodys_place() {
+fn a_cancelled_job_without_a_token_leaves_no_route() {
     let mut bench = Bench::new(wide());
     let job = bench.exports.submit(START, bare_order()).unwrap();
     let (_, call) = bench.sent()[0];
@@ -181,7 +180,7 @@ fn a_repetition_to_a_job_whose_archive_is_gone_is_acknowledged() {
 }
 
 #[test]
-fn who_never_saves_does_not_collect_what_to_remove() {
+fn a_program_without_a_store_collects_no_removals() {
     let mut bench = Bench::new(wide());
     for n in 0..100 {
         let job = bench.exports.submit(START, order(n)).unwrap();
@@ -205,7 +204,7 @@ fn a_restored_job_that_ends_before_it_is_saved_again_is_removed() {
 }
 
 #[test]
-fn names_do_not_run_out() {
+fn job_ids_do_not_run_out() {
     let mut bench = Bench::new(wide());
     let job = bench.exports.submit(START, order(0)).unwrap();
     let Some((_, Change::Save(snapshot))) = bench.exports.take_changes().next() else { panic!() };
@@ -219,7 +218,7 @@ fn names_do_not_run_out() {
 }
 
 #[test]
-fn a_limit_of_none_lets_one_through() {
+fn a_limit_of_zero_counts_as_one() {
     let mut bench =
         Bench::new(Limits { calls: 0, downloads: 0, requests_per_second: 0, ..Limits::default() });
     bench.exports.submit(START, order(0)).unwrap();
@@ -230,7 +229,7 @@ fn a_limit_of_none_lets_one_through() {
 }
 
 #[test]
-fn a_stale_answer_teaches_nobody() {
+fn a_stale_answer_does_not_change_the_rate_limit() {
     let mut bench = Bench::new(wide());
     let job = bench.exports.submit(START, order(0)).unwrap();
     let (_, call) = bench.sent()[0];
@@ -247,7 +246,7 @@ fn a_stale_answer_teaches_nobody() {
 }
 
 #[test]
-fn twins_do_not_come_back_in_the_same_millisecond() {
+fn equal_orders_do_not_retry_in_the_same_millisecond() {
     let mut bench = Bench::new(wide());
     for _ in 0..20 {
         bench.exports.submit(START, bare_order()).unwrap();
@@ -309,7 +308,7 @@ fn a_job_has_one_timer_however_often_its_deadline_moves() {
 }
 
 #[test]
-fn the_services_window_is_told_by_the_services_clock() {
+fn the_reset_of_the_rate_limit_is_read_with_the_services_clock() {
     let mut bench = Bench::new(wide());
     for n in 0..3 {
         bench.exports.submit(START, order(n)).unwrap();

@@ -1,9 +1,9 @@
-//! The books that are kept about jobs: their names, and what has to be saved. Most of it was found by mutation testing.
+//! Job ids, and the changes to save. Most of these tests were found by mutation testing.
 
 use super::*;
 
 #[test]
-fn a_name_is_a_number_and_comes_back_from_it() {
+fn a_job_id_is_restored_from_its_number() {
     let mut bench = Bench::new(wide());
     assert!(bench.exports.is_empty());
     let job = bench.exports.submit(START, order(0)).unwrap();
@@ -14,7 +14,7 @@ fn a_name_is_a_number_and_comes_back_from_it() {
 }
 
 #[test]
-fn a_process_that_remembers_nothing_gives_no_name_that_an_earlier_one_gave() {
+fn a_process_without_a_store_gives_no_id_of_an_earlier_process() {
     let mut earlier = Bench::new(wide());
     let last = (0..1000).map(|n| earlier.exports.submit(START, order(n)).unwrap()).last().unwrap();
     let mut later = Bench::new(wide());
@@ -23,7 +23,7 @@ fn a_process_that_remembers_nothing_gives_no_name_that_an_earlier_one_gave() {
 }
 
 #[test]
-fn a_name_that_nobody_can_have_been_given_is_not_reserved() {
+fn an_id_that_no_job_can_have_is_not_reserved() {
     let mut bench = Bench::new(wide());
     bench.exports.reserve(JobId(END_OF_IDS));
     bench.exports.reserve(JobId(u64::MAX));
@@ -33,7 +33,7 @@ fn a_name_that_nobody_can_have_been_given_is_not_reserved() {
 }
 
 #[test]
-fn who_saves_nothing_has_nothing_to_save() {
+fn a_program_without_a_store_has_nothing_to_save() {
     let mut bench = Bench::new(wide());
     bench.exports.submit(START, order(0)).unwrap();
     bench.exports.forget_changes();

@@ -29,7 +29,7 @@ fn a_two_digit_year_is_never_more_than_fifty_years_ahead() {
 }
 
 #[test]
-fn what_is_no_date_is_refused() {
+fn a_text_that_is_no_date_is_refused() {
     for text in [
         "",
         "GMT",

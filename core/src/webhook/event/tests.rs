@@ -48,7 +48,7 @@ fn times_may_be_floats_absent_or_nonsense() {
 }
 
 #[test]
-fn what_is_not_an_export_is_reported_as_such() {
+fn another_event_is_reported_as_such() {
     for body in [
         "{}",
         r#"{"event_type":"NEW_BANNER","id":"x"}"#,
@@ -102,7 +102,7 @@ fn an_event_that_calls_itself_an_export_and_has_no_usable_ids_is_an_error() {
 }
 
 #[test]
-fn what_cannot_be_an_event_is_an_error() {
+fn a_body_that_is_no_event_is_an_error() {
     for body in [
         &b""[..],
         b"[]",
@@ -143,7 +143,7 @@ fn debug_leaves_the_query_of_the_address_out() {
 }
 
 #[test]
-fn what_is_wrong_is_said_and_where() {
+fn an_error_names_the_reason_and_the_position() {
     let reason = |body: &[u8]| match parse(body) {
         Err(EventError::NotAnEvent { reason }) => reason,
         other => panic!("{other:?}"),

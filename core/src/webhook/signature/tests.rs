@@ -1,4 +1,4 @@
-//! Signatures that fit, and all that do not.
+//! Valid signatures, and all kinds of invalid ones.
 
 use alloc::{format, string::ToString, vec};
 
@@ -79,7 +79,7 @@ fn a_signature_ages_after_300_seconds_in_both_directions() {
 }
 
 #[test]
-fn what_makes_the_official_verifiers_raise_is_malformed() {
+fn a_header_that_makes_the_official_clients_raise_is_malformed() {
     let v1 = "0".repeat(64);
     for value in [
         String::new(),
@@ -171,7 +171,7 @@ fn a_digest_has_one_spelling() {
 }
 
 #[test]
-fn who_asks_is_told_when_it_was_signed_and_whether_it_must_be() {
+fn a_verifier_tells_when_a_delivery_was_signed_and_whether_it_requires_a_signature() {
     let headers = [(SIGNATURE_HEADER, OPENSSL)];
     let verifier = Verifier::new([secret("whsec_a")]);
     let later = NOW.saturating_add(Duration::from_secs(60));
@@ -196,7 +196,7 @@ proptest! {
     }
 
     #[test]
-    fn what_is_signed_is_accepted(body: Vec<u8>, secs in 0u64..1 << 50, key in "[!-~]{1,100}") {
+    fn a_signed_body_is_accepted(body: Vec<u8>, secs in 0u64..1 << 50, key in "[!-~]{1,100}") {
         let now = Timestamp::from_secs(secs);
         let headers = [(SIGNATURE_HEADER, sign(&secret(&key), now, &body))];
         prop_assert!(Verifier::new([secret(&key)]).verify(now, &headers, &body).is_ok());
