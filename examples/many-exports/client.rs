@@ -15,7 +15,7 @@ use abyssale_host::FileStore;
 use indicatif::{ProgressBar, ProgressStyle};
 use tokio::task::JoinSet;
 
-use crate::{AnyError, Options, summary::Summary};
+use crate::{AnyError, Options, by_hand, summary::Summary};
 
 pub(crate) fn run(transport: &str, options: &Options) -> Result<(), AnyError> {
     let folder = tempfile::tempdir()?;
@@ -30,6 +30,11 @@ pub(crate) fn run(transport: &str, options: &Options) -> Result<(), AnyError> {
         "async" => {
             let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
             runtime.block_on(asynchronous(folder.path(), options, &bar))?
+        }
+        "ureq" => by_hand::with_ureq(folder.path(), options, &bar)?,
+        "hyper" => {
+            let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+            runtime.block_on(by_hand::with_hyper(folder.path(), options, &bar))?
         }
         other => return Err(format!("there is no transport {other}").into()),
     };
@@ -46,7 +51,7 @@ pub(crate) fn run(transport: &str, options: &Options) -> Result<(), AnyError> {
 }
 
 /// A banner of its own for each export.
-fn banner(number: usize) -> String {
+pub(crate) fn banner(number: usize) -> String {
     format!("64238d01-d402-474b-8c2d-{number:012x}")
 }
 
