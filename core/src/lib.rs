@@ -46,7 +46,7 @@ pub mod webhook;
 pub use self::{
     error::{ApiError, ErrorId, RawBody},
     export::{
-        CallError, CallId, Config, Disposition, Export, Failure, Finished, Input, Notice, Output,
+        CallError, CallId, Config, Disposition, Export, Failure, Finished, Input, NotTaken, Notice, Output,
         RestoreError, RetryReason, Sent, Snapshot, UnknownCause, UnknownOutcome,
     },
     exports::{AtCapacity, Change, Exports, JobId, Limits},

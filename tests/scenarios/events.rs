@@ -85,7 +85,11 @@ pub(crate) fn an_event_that_never_comes_is_a_deadline<A: Adapter>() {
     let failure = world.failure();
     let Failure::NoEvent { export_id, .. } = &failure else { panic!("{failure:?}") };
     assert_eq!(export_id.as_str(), world.simulator.exports()[0].export_id);
-    assert!(failure.to_string().contains("check that the service can reach the callback URL"));
+    assert!(
+        failure
+            .to_string()
+            .contains("no delivery reached the callback URL; check that the service can reach it")
+    );
     assert_eq!(world.posts().len(), 1);
 }
 

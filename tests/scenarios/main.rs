@@ -125,7 +125,8 @@ scenarios! {
         a_store_that_is_not_ready_yet_is_asked_again
         all_of_an_archive_as_a_part_is_all_of_it
         bytes_around_an_archive_are_no_part_of_it
-        requests_announce_their_bodies_as_curl_does;
+        requests_announce_their_bodies_as_curl_does
+        deliveries_that_are_not_taken_are_told_to_their_job;
     inputs:
         bad_orders_are_typed_errors
         an_exporter_that_cannot_work_is_not_built

@@ -123,3 +123,28 @@ pub(crate) fn requests_announce_their_bodies_as_curl_does<A: Adapter>() {
         assert_eq!(names, ["accept", "accept-encoding", "host", "user-agent"], "{}", request.path);
     }
 }
+
+pub(crate) fn deliveries_that_are_not_taken_are_told_to_their_job<A: Adapter>() {
+    let short = |setup: &mut crate::adapter::Setup| setup.event_timeout = Duration::from_millis(800);
+    for (trouble, reason) in [
+        ("event:signs-late", "fits none of the signing secrets; is the secret this workspace's?"),
+        ("event:clock-skew=-900", "before this machine's time; check this machine's clock"),
+        ("event:as=no-ids", "no usable export_id"),
+    ] {
+        let simulator = crate::world::simulator(&[trouble]);
+        let world = World::<A>::on(simulator, short);
+        if trouble == "event:signs-late" {
+            // The service signs with the secret before, which nobody here knows.
+            world.simulator.set_signing_secret(Some("whsec_before"));
+            let state = world.adapter.rotate(true).unwrap();
+            assert_ne!(state.secret.expose(), "whsec_before");
+        }
+        let error = world.save().map(|saved| saved.bytes).unwrap_err().to_string();
+        assert!(error.contains("reached the callback URL and could not be taken: "), "{error}");
+        assert!(error.contains(reason), "{error}");
+        assert!(world.told().iter().any(|line| line.contains(reason)), "{:?}", world.told());
+    }
+    let world = World::<A>::new(&["event:other-type-first"]);
+    world.assert_saved();
+    assert!(world.told().iter().any(|line| line.contains("an event of the type \"NEW_BANNER\"")));
+}

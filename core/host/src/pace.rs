@@ -50,7 +50,7 @@ fn kind(reply: &Reply) -> Option<usize> {
         | Reply::TooSlow
         | Reply::Unauthorized(Refusal::Missing) => None,
         Reply::Unauthorized(Refusal::Malformed) => Some(0),
-        Reply::Unauthorized(Refusal::Stale) => Some(1),
+        Reply::Unauthorized(Refusal::Stale { .. }) => Some(1),
         Reply::Unauthorized(Refusal::Unsigned) => Some(2),
         Reply::Unauthorized(_) => Some(3),
         Reply::BadEvent(_) => Some(4),

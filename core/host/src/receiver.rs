@@ -6,7 +6,7 @@ use std::{
 };
 
 use abyssale_core::{
-    DeliveryId, SigningSecret, Timestamp,
+    DeliveryId, SigningSecret, Timestamp, Token,
     http::Headers,
     webhook::{Admitted, CallbackEndpoint, DELIVERY_ID_HEADER, Delivery, Event, OtherEvent, Reply},
 };
@@ -28,6 +28,9 @@ pub trait Handler: Send + Sync + 'static {
     fn handle_later(&self, now: Timestamp, delivery: Delivery, answer: Answer) {
         answer(self.handle(now, delivery));
     }
+
+    /// Is told that a delivery to the callback URL with this token was refused, and why.
+    fn refused(&self, _now: Timestamp, _token: &Token, _reply: &Reply) {}
 }
 
 /// Takes the reply to a delivery.
@@ -60,7 +63,14 @@ impl Deliveries {
 
     /// Decides by a request's head whether its body is worth reading. An `Err` is the answer, and is counted.
     pub fn admit(&self, method: &str, target: &str, headers: &dyn Headers) -> Result<Admitted, Reply> {
-        self.endpoint().admit(method, target, headers).inspect_err(|reply| {
+        let (admitted, token) = {
+            let endpoint = self.endpoint();
+            let admitted = endpoint.admit(method, target, headers);
+            let token = if admitted.is_err() { endpoint.token_in(target) } else { None };
+            (admitted, token)
+        };
+        admitted.inspect_err(|reply| {
+            self.report_refused(token.as_ref(), reply);
             span(headers).in_scope(|| self.counters.reply(reply));
         })
     }
@@ -76,7 +86,10 @@ impl Deliveries {
                     name(&timed.span, &delivery.event);
                     self.handler.handle_later(self.clock.now(), delivery, answer);
                 }
-                Err(reply) => answer(reply),
+                Err(reply) => {
+                    self.report_refused(admitted.token(), &reply);
+                    answer(reply);
+                }
             }
         });
         Taken { counters: Arc::clone(&self.counters), timed }
@@ -86,6 +99,12 @@ impl Deliveries {
     pub fn not_taken(&self, reply: Reply) -> Reply {
         self.counters.reply(&reply);
         reply
+    }
+
+    fn report_refused(&self, token: Option<&Token>, reply: &Reply) {
+        if let Some(token) = token.filter(|_| reply.refuses_delivery()) {
+            self.handler.refused(self.clock.now(), token, reply);
+        }
     }
 
     /// Replaces the signing secrets.

@@ -1,7 +1,7 @@
 //! The reasons why a job can fail.
 
 use alloc::boxed::Box;
-use core::time::Duration;
+use core::{fmt, time::Duration};
 
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
@@ -38,14 +38,18 @@ pub enum Failure {
     Unknown(UnknownCause),
     /// The service accepted the export, but its event did not arrive in time.
     #[error(
-        "export {export_id} was accepted, but its event did not arrive within {} s; check that the service can reach the callback URL",
-        waited.as_secs()
+        "export {export_id} was accepted, but its event did not arrive within {} s; {}",
+        waited.as_secs(),
+        LastWord(not_taken.as_ref())
     )]
     NoEvent {
         /// The export's id.
         export_id: ExportId,
         /// How long the job waited for the event.
         waited: Duration,
+        /// The deliveries to the callback URL that were not taken, since this process began.
+        #[serde(default)]
+        not_taken: Option<NotTaken>,
     },
     /// Archives are not downloaded from the URL in the event.
     #[error("export {id} is ready, but {source}", id = event.export_id)]
@@ -98,6 +102,39 @@ pub enum Failure {
     /// The user has cancelled the job. The export itself cannot be cancelled.
     #[error("the export was cancelled")]
     Cancelled,
+}
+
+/// The deliveries to a job's callback URL that were not taken.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[non_exhaustive]
+pub struct NotTaken {
+    /// How many there were.
+    pub count: u32,
+    /// Why the last one was not taken, at most 200 characters.
+    pub reason: Box<str>,
+}
+
+impl fmt::Display for NotTaken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let deliveries = if self.count == 1 { "delivery" } else { "deliveries" };
+        write!(
+            f,
+            "{} {deliveries} reached the callback URL and could not be taken: {}",
+            self.count, self.reason
+        )
+    }
+}
+
+/// What the user can do about an event that did not arrive.
+struct LastWord<'a>(Option<&'a NotTaken>);
+
+impl fmt::Display for LastWord<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Some(not_taken) => not_taken.fmt(f),
+            None => f.write_str("no delivery reached the callback URL; check that the service can reach it"),
+        }
+    }
 }
 
 impl Failure {

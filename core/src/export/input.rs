@@ -71,6 +71,11 @@ pub enum Input {
         /// The token of the callback URL that it was delivered to.
         token: Option<Token>,
     },
+    /// A delivery to the job's callback URL was not taken: it was refused, or it was not an export's event.
+    DeliveryNotTaken {
+        /// Why, without a secret. A job keeps at most 200 characters.
+        reason: Box<str>,
+    },
     /// A download has received bytes.
     Progress {
         /// The attempt.

@@ -14,7 +14,7 @@ mod transitions;
 #[cfg(test)]
 mod tests;
 
-use alloc::{boxed::Box, sync::Arc, vec::Vec};
+use alloc::{boxed::Box, string::ToString as _, sync::Arc, vec::Vec};
 
 use self::{state::State, transitions::seed_of};
 use crate::{
@@ -27,7 +27,7 @@ use crate::{
 };
 
 pub use config::{Config, UnknownOutcome};
-pub use failure::{Failure, UnknownCause};
+pub use failure::{Failure, NotTaken, UnknownCause};
 pub use input::{CallError, CallId, Disposition, Input, Sent};
 pub use output::{Finished, Notice, Output, RetryReason};
 pub use snapshot::{RestoreError, Snapshot};
@@ -107,6 +107,8 @@ struct Rare {
     doubt: Option<UnknownCause>,
     /// Notices that were not polled yet, at most one of each kind.
     notices: Vec<Notice>,
+    /// The deliveries to the callback URL that were not taken. Not saved: a later process counts anew.
+    not_taken: Option<NotTaken>,
 }
 
 impl Export {
@@ -197,6 +199,7 @@ impl Export {
                 Sent::Maybe => self.lost(&error.reason),
             },
             Input::Event { event, token } => self.event(event, token.as_ref()),
+            Input::DeliveryNotTaken { reason } if !self.is_done() => self.delivery_not_taken(&reason),
             Input::Progress { call, .. } if self.is_downloading(call) => {
                 self.extend_download();
                 Disposition::Accepted
@@ -210,6 +213,7 @@ impl Export {
             }
             Input::Response { .. }
             | Input::CallFailed { .. }
+            | Input::DeliveryNotTaken { .. }
             | Input::Progress { .. }
             | Input::DownloadFailed { .. }
             | Input::Cancel => Disposition::Stale,
@@ -223,7 +227,15 @@ impl Export {
     /// An event of another export is acknowledged, because the workspace may have other consumers of its events. If it was
     /// delivered to a URL with a [token](crate::Token), where there is no other consumer, it is not.
     pub fn handle_delivery(&mut self, now: Timestamp, delivery: &Delivery) -> Reply {
-        let Event::NewExport(event) = &delivery.event else { return Reply::Acknowledged };
+        let event = match &delivery.event {
+            Event::NewExport(event) => event,
+            Event::Other(other) => {
+                if delivery.token.is_some() && delivery.token.as_ref() == self.order.token() {
+                    let _ = self.handle(now, Input::DeliveryNotTaken { reason: other.to_string().into() });
+                }
+                return Reply::Acknowledged;
+            }
+        };
         match self.handle(now, Input::Event { event: event.clone(), token: delivery.token }) {
             Disposition::Unrelated if delivery.token.is_some() => Reply::NotFound,
             disposition => disposition.reply_of(self.took_event()),

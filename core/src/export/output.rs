@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     download::Transfer,
     error::ApiError,
-    export::{CallId, Failure, UnknownCause},
+    export::{CallId, Failure, NotTaken, UnknownCause},
     http::Request,
     id::ExportId,
     time::Timestamp,
@@ -80,6 +80,8 @@ pub enum Notice {
     EventReceived(NewExport),
     /// An event contradicts the first event or the answer. The job ignored it.
     ConflictingEvent(NewExport),
+    /// A delivery to the job's callback URL was not taken.
+    DeliveryNotTaken(NotTaken),
 }
 
 /// Why a request or a download is repeated.
@@ -106,6 +108,7 @@ impl fmt::Display for Notice {
                 write!(f, "unknown whether the export was accepted, waiting for its event: {cause}")
             }
             Self::EventReceived(event) => write!(f, "the archive of export {} is ready", event.export_id),
+            Self::DeliveryNotTaken(not_taken) => not_taken.fmt(f),
             Self::ConflictingEvent(event) => {
                 write!(f, "a contradicting event for export {} was ignored", event.export_id)
             }

@@ -126,7 +126,7 @@ impl Snapshot {
             revision: 0,
             transfer: None,
             abort: None,
-            rare: Some(Box::new(Rare { held, doubt, notices: Vec::new() })),
+            rare: Some(Box::new(Rare { held, doubt, notices: Vec::new(), not_taken: None })),
             done_was_given: false,
         };
         export.drop_what_is_empty();

@@ -14,7 +14,7 @@ use crate::{
     request::Endpoint,
     secret::ApiKey,
     token::{Token, TokenPlacement},
-    webhook::{Event, NewExport, Verifier},
+    webhook::{Delivery, Event, NewExport, Refusal, Reply, Verifier},
 };
 
 const START: Timestamp = Timestamp::from_secs(1_755_561_234);
@@ -516,7 +516,57 @@ fn an_event_that_never_comes_ends_the_job() {
     let mut bench = Bench::accepted();
     assert_eq!(bench.wait(), Duration::from_secs(1800));
     let Some(Err(failure)) = bench.result() else { panic!() };
-    assert!(failure.to_string().contains("did not arrive within 1800 s"), "{failure}");
+    assert!(
+        failure.to_string().ends_with(
+            "did not arrive within 1800 s; no delivery reached the callback URL; check that the service can reach it"
+        ),
+        "{failure}"
+    );
+}
+
+#[test]
+fn the_last_word_says_which_deliveries_came_and_were_not_taken() {
+    let mut bench = Bench::accepted();
+    for n in 1..=3 {
+        let refusal = Refusal::Stale { ahead_secs: -900 - n };
+        let input = Input::DeliveryNotTaken { reason: refusal.to_string().into() };
+        assert_eq!(bench.handle(input), Disposition::Accepted);
+    }
+    let notice = bench.outputs().into_iter().find_map(|output| match output {
+        Output::Notice(notice @ Notice::DeliveryNotTaken(_)) => Some(notice.to_string()),
+        _ => None,
+    });
+    let said = "3 deliveries reached the callback URL and could not be taken: the delivery was signed 903 s before \
+                this machine's time; check this machine's clock";
+    assert_eq!(notice.as_deref(), Some(said), "one notice, the newest");
+    bench.wait();
+    let Some(Err(failure)) = bench.result() else { panic!() };
+    assert!(failure.to_string().ends_with(&format!("within 1800 s; {said}")), "{failure}");
+    let json = serde_json::to_string(&failure).unwrap();
+    assert_eq!(serde_json::from_str::<Failure>(&json).unwrap(), failure);
+    assert_eq!(
+        bench.handle(Input::DeliveryNotTaken { reason: "late".into() }),
+        Disposition::Stale,
+        "it is over"
+    );
+}
+
+#[test]
+fn an_event_of_another_type_at_the_jobs_own_url_is_a_notice() {
+    let mut bench = Bench::accepted();
+    let body = br#"{"event_type":"NEW_BANNER","id":"x"}"#;
+    let verified = Verifier::new([]).accept_unsigned().verify(START, &(), body).unwrap();
+    let event = Event::parse(&verified).unwrap();
+    let mut delivery = Delivery { event, token: Some(token()), id: None, signed_at: None };
+    assert_eq!(bench.export.handle_delivery(bench.now, &delivery), Reply::Acknowledged);
+    assert!(bench.outputs().iter().any(|output| matches!(
+        output,
+        Output::Notice(Notice::DeliveryNotTaken(NotTaken { count: 1, reason, .. }))
+            if &**reason == "an event of the type \"NEW_BANNER\" is not an export's"
+    )));
+    delivery.token = None;
+    assert_eq!(bench.export.handle_delivery(bench.now, &delivery), Reply::Acknowledged);
+    assert!(bench.outputs().is_empty(), "it may concern anybody");
 }
 
 #[test]

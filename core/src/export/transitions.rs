@@ -6,8 +6,8 @@ use core::time::Duration;
 use sha2::{Digest, Sha256};
 
 use super::{
-    AttemptFailure, CallId, Config, Disposition, Export, Failure, Finished, Notice, RetryReason, State,
-    Tries, UnknownCause, UnknownOutcome,
+    AttemptFailure, CallId, Config, Disposition, Export, Failure, Finished, NotTaken, Notice, RetryReason,
+    State, Tries, UnknownCause, UnknownOutcome,
 };
 use crate::{
     archive::{self, NotAnArchive},
@@ -164,6 +164,15 @@ impl Export {
         self.rare().held.push(event);
         self.revision += 1;
         Disposition::Held
+    }
+
+    /// Counts and reports a delivery to the job's callback URL that was not taken.
+    pub(super) fn delivery_not_taken(&mut self, reason: &str) -> Disposition {
+        let count = self.rare().not_taken.as_ref().map_or(0, |not_taken| not_taken.count);
+        let not_taken = NotTaken { count: count.saturating_add(1), reason: shown(reason) };
+        self.rare().not_taken = Some(not_taken.clone());
+        self.notice(Notice::DeliveryNotTaken(not_taken));
+        Disposition::Accepted
     }
 
     fn contradicted(&mut self, event: NewExport) -> Disposition {
@@ -347,7 +356,8 @@ impl Export {
                 }
                 State::AwaitingEvent { export_id, since, .. } => {
                     let (export_id, waited) = (export_id.clone(), self.now.saturating_duration_since(*since));
-                    self.fail(Failure::NoEvent { export_id, waited });
+                    let not_taken = self.rare.as_ref().and_then(|rare| rare.not_taken.clone());
+                    self.fail(Failure::NoEvent { export_id, waited, not_taken });
                 }
                 State::Downloading { .. } => {
                     self.abort();

@@ -11,6 +11,7 @@ mod tests;
 use alloc::{
     boxed::Box,
     collections::{BTreeMap, BTreeSet, VecDeque},
+    string::ToString as _,
     sync::Arc,
 };
 use core::{fmt, time::Duration};
@@ -28,6 +29,7 @@ use crate::{
     id::ExportId,
     order::Order,
     time::Timestamp,
+    token::Token,
     webhook::{Delivery, Event, Reply},
 };
 
@@ -290,7 +292,15 @@ impl Exports {
     /// Send the reply once the result of [`take_changes`](Self::take_changes) is saved.
     pub fn handle_delivery(&mut self, now: Timestamp, delivery: &Delivery) -> Reply {
         self.advance(now);
-        let Event::NewExport(event) = &delivery.event else { return Reply::Acknowledged };
+        let event = match &delivery.event {
+            Event::NewExport(event) => event,
+            Event::Other(other) => {
+                if let Some(token) = &delivery.token {
+                    self.handle_not_taken(now, token, &other.to_string());
+                }
+                return Reply::Acknowledged;
+            }
+        };
         let token = delivery.token.as_ref();
         match self.routes.route(self.now, token, event) {
             Routed::Job(id) => {
@@ -304,6 +314,14 @@ impl Exports {
             Routed::Unknown if token.is_some() => Reply::NotFound,
             // A repetition, or an export of another program in the workspace.
             Routed::Over | Routed::Unknown => Reply::Acknowledged,
+        }
+    }
+
+    /// Tells a job that a delivery to its callback URL, which has this token, was not taken, and why. Nothing has to be
+    /// saved for it.
+    pub fn handle_not_taken(&mut self, now: Timestamp, token: &Token, reason: &str) {
+        if let Some(id) = self.routes.job_of(token) {
+            let _told = self.handle(now, id, Input::DeliveryNotTaken { reason: reason.into() });
         }
     }
 

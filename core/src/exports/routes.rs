@@ -85,6 +85,11 @@ impl Routes {
         }
     }
 
+    /// Finds the job whose callback URL has this token.
+    pub(super) fn job_of(&self, token: &Token) -> Option<JobId> {
+        self.by_token.get(&key_of(token)).copied()
+    }
+
     /// Finds the job that an event belongs to: by the token of its delivery if there is one, else by its export id.
     pub(super) fn route(&mut self, now: Timestamp, token: Option<&Token>, event: &NewExport) -> Routed {
         let (key, job) = if let Some(token) = token {

@@ -118,6 +118,11 @@ impl CallbackEndpoint {
         self.read(now, &self.admit(method, target, headers)?, headers, body)
     }
 
+    /// Returns the token in a request's target, if there is one: the job that a refused delivery was meant for.
+    pub fn token_in(&self, target: &str) -> Option<Token> {
+        self.find_token(target).ok().flatten()
+    }
+
     /// Returns the token of the request's target, or `None` if the callback URLs hold none.
     ///
     /// A gateway may add a stage to the path, remove one, or append a query. So the last segment that has the form of a
@@ -187,6 +192,11 @@ pub struct Admitted {
 }
 
 impl Admitted {
+    /// Returns the token of the callback URL that the request was sent to.
+    pub fn token(&self) -> Option<&Token> {
+        self.token.as_ref()
+    }
+
     /// The most bytes of the body to read. A longer body is answered 413.
     pub fn body_limit(&self) -> usize {
         self.body_limit
@@ -261,6 +271,11 @@ pub enum Reply {
 }
 
 impl Reply {
+    /// Whether the reply refuses a delivery for what it is, so that the job it was meant for should hear of it.
+    pub fn refuses_delivery(&self) -> bool {
+        matches!(self, Self::BadEvent(_) | Self::Unauthorized(_) | Self::TooLarge | Self::UnsupportedEncoding)
+    }
+
     /// The HTTP status of the answer.
     pub fn status(&self) -> u16 {
         match self {

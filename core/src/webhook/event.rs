@@ -163,6 +163,15 @@ pub struct OtherEvent {
     pub event_type: Option<Box<str>>,
 }
 
+impl fmt::Display for OtherEvent {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.event_type {
+            Some(event_type) => write!(f, "an event of the type {event_type:?} is not an export's"),
+            None => f.write_str("an event without an export id is not an export's"),
+        }
+    }
+}
+
 /// A genuine delivery that cannot be parsed.
 #[derive(Clone, Debug, Eq, Error, PartialEq)]
 #[non_exhaustive]

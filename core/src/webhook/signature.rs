@@ -106,7 +106,8 @@ impl Verifier {
         let signed_at = Timestamp::from_secs(signature.secs);
         let age = now.max(signed_at).saturating_duration_since(now.min(signed_at));
         if age > self.tolerance {
-            return Err(Refusal::Stale);
+            let [signed, now] = [signed_at, now].map(|at| i64::try_from(at.as_secs()).unwrap_or(i64::MAX));
+            return Err(Refusal::Stale { ahead_secs: signed.saturating_sub(now) });
         }
         // All pairs are tried, so that the time taken does not depend on which of them is valid.
         let mut is_valid = false;
@@ -172,10 +173,17 @@ pub enum Refusal {
     #[error("the delivery's signature is malformed")]
     Malformed,
     /// The signature was made too long ago, or in the future.
-    #[error("the delivery's signature is too far from the present; check this machine's clock")]
-    Stale,
+    #[error(
+        "the delivery was signed {} s {} this machine's time; check this machine's clock",
+        ahead_secs.unsigned_abs(),
+        if *ahead_secs < 0 { "before" } else { "after" }
+    )]
+    Stale {
+        /// How many seconds the signature is ahead of this machine's clock; negative if it is behind.
+        ahead_secs: i64,
+    },
     /// The signature was made with none of the secrets, or for another body.
-    #[error("the delivery's signature fits none of the signing secrets")]
+    #[error("the delivery's signature fits none of the signing secrets; is the secret this workspace's?")]
     Mismatch,
     /// The delivery has no signature, and unsigned deliveries are not accepted. A workspace has no signing secret
     /// before somebody asks for it.

@@ -167,6 +167,9 @@ impl<'j> RunningJob<'j> {
             Notice::OutcomeUnknown { cause, .. } => {
                 warn!(target: JOB, parent: parent, reason = %cause, "outcome unknown");
             }
+            Notice::DeliveryNotTaken(not_taken) => {
+                warn!(target: JOB, parent: parent, reason = %not_taken.reason, "delivery not taken");
+            }
             Notice::ConflictingEvent(NewExport { export_id, .. }) => {
                 warn!(target: JOB, parent: parent, %export_id, "conflicting event ignored");
             }

@@ -36,7 +36,7 @@ use std::{
 };
 
 use abyssale_core::{
-    Change, Config, Exports, JobId, Limits, Order, Output, RestoreError, Store, Timestamp,
+    Change, Config, Exports, JobId, Limits, Order, Output, RestoreError, Store, Timestamp, Token,
     webhook::{Delivery, Reply},
 };
 
@@ -267,6 +267,12 @@ impl Handler for Arc<Jobs> {
             None if reply == Reply::Unavailable => answer(Reply::Acknowledged),
             _ => answer(reply),
         }
+    }
+
+    fn refused(&self, now: Timestamp, token: &Token, reply: &Reply) {
+        let mut state = self.shared.lock();
+        state.exports.handle_not_taken(now, token, &reply.to_string());
+        self.shared.advance(&mut state);
     }
 }
 
