@@ -5,7 +5,6 @@
 
 use std::{
     env,
-    ffi::OsString,
     io::{self, Write as _},
     path::Path,
     process::ExitCode,
@@ -18,38 +17,43 @@ use abyssale_host::{
 
 fn main() -> ExitCode {
     let arguments: Vec<_> = env::args_os().skip(1).collect();
-    let [archive, folder] = arguments.as_slice() else {
-        complain(HELP);
-        return ExitCode::from(2);
-    };
-    let Err(error) = run(archive, folder) else { return ExitCode::SUCCESS };
-    ExitCode::from(error)
+    match arguments.as_slice() {
+        [option] if option == "-h" || option == "--help" => {
+            // A reader that closes the pipe has read enough.
+            let _closed = io::stdout().write_all(HELP.as_bytes());
+            ExitCode::SUCCESS
+        }
+        [archive, folder] => ExitCode::from(run(archive.as_ref(), folder.as_ref())),
+        _ => {
+            complain("unpack-archive: FILE and FOLDER are needed (see --help)");
+            ExitCode::from(2)
+        }
+    }
 }
 
-/// Returns the exit status if it is not 0.
-fn run(archive: &OsString, folder: &OsString) -> Result<(), u8> {
+/// Returns the exit status.
+fn run(archive: &Path, folder: &Path) -> u8 {
     let mut out = io::stdout();
-    // A reader that closes the pipe has read enough: unpacking goes on.
+    // Unpacking goes on though nobody may read what is printed.
     let mut show = |progress: Progress<'_>| match progress {
         Progress::Unpacked { entry, .. } => _ = writeln!(out, "{}", line(entry)),
         Progress::Skipped(skipped) => _ = writeln!(out, "skipped: {skipped}"),
         _ => {}
     };
-    let (archive, folder) = (Path::new(archive), Path::new(folder));
     match unpack(archive, folder, Options::default(), 0, &mut show) {
         Ok(unpacked) if unpacked.is_partial() => {
             let [whole, skipped] = [unpacked.entries.len(), unpacked.skipped.len()];
             complain(&format!("unpack-archive: {whole} entries are unpacked, {skipped} could not be"));
-            Err(3)
+            3
         }
-        Ok(_) => Ok(()),
+        Ok(_) => 0,
         Err(UnpackError::Nothing { skipped }) => {
             complain(&format!("unpack-archive: none of the {} entries can be unpacked", skipped.len()));
-            Err(1)
+            1
         }
         Err(error) => {
             complain(&format!("unpack-archive: {error}"));
-            Err(1)
+            1
         }
     }
 }
