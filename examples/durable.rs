@@ -38,17 +38,21 @@ fn run() -> Result<(), AnyError> {
     let exporter = builder.build()?;
 
     // First what an earlier run has left, then what nobody has begun.
-    let mut resumed = Vec::new();
+    let (mut resumed, mut unreadable) = (Vec::new(), 0);
     for job in exporter.resumed() {
         match job {
             Ok(job) => resumed.push(job),
-            Err(error) => say(&error),
+            Err(error) => {
+                say(&error);
+                unreadable += 1;
+            }
         }
     }
     let target = |id: &String| options.output.join(id).with_extension("zip");
     let is_new = |target: &PathBuf| {
         let is_resumed = resumed.iter().any(|job| job.target() == Some(target));
-        !is_resumed && !target.exists()
+        // A job that cannot be read may be the one for this id.
+        unreadable == 0 && !is_resumed && !target.exists()
     };
     let new: Vec<_> = options.ids.iter().filter(|id| is_new(&target(id))).collect();
     say(&format_args!("{} resumed, {} new", resumed.len(), new.len()));
@@ -71,7 +75,11 @@ fn run() -> Result<(), AnyError> {
         failures.inspect(|failure| say(failure)).count()
     });
     match failed {
-        0 => Ok(()),
+        0 if unreadable == 0 => Ok(()),
+        0 => {
+            Err(format!("{unreadable} jobs in the store cannot be read, so no new export was requested")
+                .into())
+        }
         // To ask again is the user's decision: the program does not take it by itself.
         failed => Err(format!("{failed} exports failed; to ask for them again, start this again").into()),
     }

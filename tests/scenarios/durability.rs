@@ -102,6 +102,34 @@ pub(crate) fn a_job_goes_on_after_a_crash_at_any_moment<A: Adapter>() {
     }
 }
 
+pub(crate) fn an_archive_that_cannot_be_stored_is_downloaded_later_without_another_request<A: Adapter>() {
+    for next_process in [false, true] {
+        let lives = Lives::new(config(&[]));
+        let folder = lives.folder.path().join("missing");
+        let target = folder.join("banners.zip");
+        let mut exporter = A::build(lives.setup()).unwrap();
+        let failed = exporter.save(&IDS, &target, |_: Progress<'_>| {}).map(drop);
+        assert!(
+            matches!(&failed, Err(Error::Kept(failure)) if matches!(**failure, Failure::Storage { .. })),
+            "{failed:?}"
+        );
+        assert_eq!(lives.store.len(), 1);
+        // It is still so.
+        let failed = exporter.resume().pop().unwrap().map(drop);
+        assert!(matches!(failed, Err(Error::Kept(_))), "{failed:?}");
+        if next_process {
+            drop(exporter);
+            exporter = A::build(lives.setup()).unwrap();
+        }
+        fs::create_dir(&folder).unwrap();
+        let resumed = exporter.resume().pop().unwrap();
+        assert!(matches!(resumed, Ok(Resumed::Saved(_, path)) if path == target));
+        assert_eq!(lives.posts(), 1);
+        drop(exporter);
+        assert!(lives.store.is_empty());
+    }
+}
+
 pub(crate) fn a_request_that_may_have_been_sent_is_not_sent_again_after_a_crash<A: Adapter>() {
     let lives = Lives { grace: Duration::from_millis(200), ..Lives::new(config(&[])) };
     lives.crash::<A>(|progress| matches!(progress, Progress::Requesting));

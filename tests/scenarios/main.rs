@@ -80,6 +80,7 @@ scenarios! {
         an_event_that_comes_while_nobody_is_there_comes_again
         a_delivery_is_not_acknowledged_while_saving_fails
         what_cannot_be_saved_is_not_asked_for
+        an_archive_that_cannot_be_stored_is_downloaded_later_without_another_request
         two_exporters_do_not_share_a_file;
     downloads:
         a_download_that_breaks_off_is_repeated

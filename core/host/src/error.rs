@@ -54,6 +54,10 @@ pub enum Error {
     /// The job came to an end without an archive.
     #[error(transparent)]
     Failure(Box<Failure>),
+    /// The archive could not be stored here, and the job stays in the exporter's store. Resumed once the cause is gone,
+    /// it downloads the archive, without another request for the export.
+    #[error("{0}; the job stays in the store: resume it once the cause is gone")]
+    Kept(Box<Failure>),
     /// The archive could not be stored, or is none.
     #[error(transparent)]
     File(#[from] DownloadError),
@@ -92,7 +96,7 @@ impl Error {
     /// How the job failed, if it was a job that failed.
     pub fn failure(&self) -> Option<&Failure> {
         match self {
-            Self::Failure(failure) => Some(failure),
+            Self::Failure(failure) | Self::Kept(failure) => Some(failure),
             _ => None,
         }
     }

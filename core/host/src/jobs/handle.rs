@@ -1,7 +1,7 @@
 //! Handles to a job: running, or stored and not yet resumed.
 
 use std::{
-    fmt,
+    fmt, iter,
     path::{Path, PathBuf},
     sync::Arc,
     task::{Context, Poll},
@@ -9,8 +9,8 @@ use std::{
 };
 
 use abyssale_core::{
-    Config, Export, ExportId, Finished, Goal, Input, JobId, Notice, Order, Output, UnknownOutcome,
-    webhook::NewExport,
+    Config, Export, ExportId, Failure, Finished, Goal, Input, JobId, Notice, Order, Output, Timestamp,
+    UnknownOutcome, download::DownloadError, webhook::NewExport,
 };
 use tracing::{
     Span,
@@ -29,6 +29,8 @@ pub struct RunningJob<'j> {
     timed: Timed,
     /// Whether the span has the export id.
     is_named: bool,
+    /// Why the archive cannot be stored here. The job itself is not told, so that it stays in the store as it is.
+    kept: Option<Box<Failure>>,
     is_finished: bool,
 }
 
@@ -72,7 +74,7 @@ impl<'j> RunningJob<'j> {
     }
 
     fn begin(kind: Kind<'j>, span: Span) -> Self {
-        Self { kind, timed: Timed::new(span), is_named: false, is_finished: false }
+        Self { kind, timed: Timed::new(span), is_named: false, kept: None, is_finished: false }
     }
 
     /// Returns the span of the job.
@@ -85,8 +87,12 @@ impl<'j> RunningJob<'j> {
     ///
     /// # Errors
     ///
-    /// Fails if the job is new and could not be saved. No request was sent for it.
+    /// Fails if the job is new and could not be saved: no request was sent for it. Fails if the archive cannot be stored:
+    /// then a job of an exporter with a store stays in the store.
     pub fn poll_output(&mut self, cx: &mut Context<'_>) -> Poll<Result<Output, Error>> {
+        if let Some(failure) = &self.kept {
+            return Poll::Ready(Err(Error::Kept(failure.clone())));
+        }
         let polled = match &mut self.kind {
             Kind::Shared { jobs, job } => match jobs.shared.lock().mailboxes.get_mut(job) {
                 Some(mailbox) => mailbox.poll(cx).map_err(Error::from),
@@ -117,7 +123,13 @@ impl<'j> RunningJob<'j> {
         match &mut self.kind {
             Kind::Shared { jobs, job } => {
                 let mut state = jobs.shared.lock();
-                let _ = state.exports.handle(jobs.shared.clock.now(), *job, input);
+                let now = jobs.shared.clock.now();
+                if state.queue.is_some() && is_local(&input) {
+                    let mut export = state.exports.get(*job).cloned();
+                    self.kept = export.as_mut().and_then(|export| failure(export, now, input));
+                    return;
+                }
+                let _ = state.exports.handle(now, *job, input);
                 jobs.shared.advance(&mut state);
             }
             Kind::Alone { export, clock } => {
@@ -126,10 +138,11 @@ impl<'j> RunningJob<'j> {
         }
     }
 
-    /// Ends the job with the result that the caller gets, and removes it from the store.
+    /// Ends the job with the result that the caller gets, and removes it from the store, unless it can be resumed.
     pub fn finish(mut self, result: &Result<Finished, Error>) {
-        self.is_finished = true;
-        if let Kind::Shared { jobs, job } = self.kind {
+        self.is_finished = self.kept.is_none();
+        if let (true, Kind::Shared { jobs, job }) = (self.is_finished, &self.kind) {
+            let job = *job;
             let mut state = jobs.shared.lock();
             state.mailboxes.remove(&job);
             if let Some(queue) = &mut state.queue {
@@ -276,6 +289,20 @@ impl fmt::Debug for StoredJob<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("StoredJob").field("job", &self.job).finish_non_exhaustive()
     }
+}
+
+/// Returns whether something failed on this machine, so that another attempt may succeed once it is put right.
+fn is_local(input: &Input) -> bool {
+    matches!(input, Input::DownloadFailed { error: DownloadError::Storage(_), .. })
+}
+
+/// Returns the failure that a job ends with after this input, if it ends.
+fn failure(export: &mut Export, now: Timestamp, input: Input) -> Option<Box<Failure>> {
+    let _ = export.handle(now, input);
+    iter::from_fn(|| export.poll_output()).find_map(|output| match output {
+        Output::Done(result) => result.err(),
+        _ => None,
+    })
 }
 
 fn span(job: Option<JobId>, goal: Goal, banners: Option<usize>) -> Span {
