@@ -14,7 +14,7 @@ use std::{
     time::Duration,
 };
 
-use abyssale_blocking::{Exporter, FileStore, core::UnknownOutcome};
+use abyssale_blocking::{Exporter, FileStore, protocol::UnknownOutcome};
 use abyssale_examples::exit;
 use lexopt::{Arg, Parser, ValueExt as _};
 
@@ -30,7 +30,7 @@ fn run() -> Result<(), AnyError> {
     let mut builder = Exporter::builder()
         .callback(&options.callback_url)
         .store(FileStore::open(options.output.join("jobs"))?)
-        .unknown_outcome(UnknownOutcome::AwaitEvent { grace: options.grace });
+        .settings(|settings| settings.unknown_outcome = UnknownOutcome::AwaitEvent { grace: options.grace });
     builder = match options.listen.as_str() {
         "-" => builder.listen_on(inherited_socket()?),
         address => builder.listen(address),

@@ -22,7 +22,7 @@ fn run() -> Result<(), Box<dyn Error + Send + Sync>> {
     let mut builder = Exporter::builder()
         .callback(&stage.callback_url)
         .listen_on(stage.socket.try_clone()?)
-        .event_timeout(stage.wait);
+        .settings(|settings| settings.event_timeout = Some(stage.wait));
     if let Some(key) = &stage.api_key {
         builder = builder.api_key(key.clone());
     }

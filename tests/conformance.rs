@@ -33,12 +33,11 @@ fn main() -> ExitCode {
 /// Both builders have the same methods.
 macro_rules! configured {
     ($builder:expr, $service:ident) => {
-        $builder
-            .api_key($service.api_key.clone())
-            .base_url(&$service.base_url)
-            .timeout($service.call_timeout)
-            .stall_timeout($service.stall_timeout)
-            .max_retries($service.max_retries)
+        $builder.api_key($service.api_key.clone()).base_url(&$service.base_url).settings(|settings| {
+            settings.timeout = Some($service.call_timeout);
+            settings.stall_timeout = Some($service.stall_timeout);
+            settings.max_retries = Some($service.max_retries);
+        })
     };
 }
 

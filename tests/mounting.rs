@@ -101,7 +101,7 @@ fn an_export_completes_through_a_synchronous_server() {
         .base_url(simulator.base_url())
         .callback(format!("http://{address}/abyssale"))
         .signing_secret(SigningSecret::new(SECRET).unwrap())
-        .event_timeout(Duration::from_secs(30))
+        .settings(|settings| settings.event_timeout = Some(Duration::from_secs(30)))
         .build()
         .unwrap();
     let server = Arc::new(tiny_http::Server::from_listener(socket, None).unwrap());
@@ -149,7 +149,7 @@ async fn exporter(simulator: &Simulator, address: SocketAddr) -> abyssale_async:
         .base_url(simulator.base_url())
         .callback(format!("http://{address}/abyssale"))
         .signing_secret(SigningSecret::new(SECRET).unwrap())
-        .event_timeout(Duration::from_secs(30))
+        .settings(|settings| settings.event_timeout = Some(Duration::from_secs(30)))
         .build()
         .await
         .unwrap()

@@ -25,7 +25,7 @@ fn a_rotation_under_traffic_loses_no_delivery_in_a_synchronous_program() {
     let client = abyssale_blocking::Client::builder()
         .api_key(ApiKey::new(simulator.api_key()).unwrap())
         .base_url(simulator.base_url())
-        .max_retries(20)
+        .settings(|settings| settings.max_retries = Some(20))
         .build()
         .unwrap();
     let first = client.signing_secret().unwrap().secret;
@@ -50,7 +50,7 @@ fn a_rotation_under_traffic_loses_no_delivery_in_an_asynchronous_program() {
     let client = abyssale_async::Client::builder()
         .api_key(ApiKey::new(simulator.api_key()).unwrap())
         .base_url(simulator.base_url())
-        .max_retries(20)
+        .settings(|settings| settings.max_retries = Some(20))
         .build()
         .unwrap();
     let first = runtime.block_on(client.signing_secret()).unwrap().secret;

@@ -2,7 +2,7 @@
 //!
 //! `cargo run --example mount-actix`, and deliver to `http://127.0.0.1:8080/abyssale`.
 
-use abyssale_async::{Receiver, core::webhook::MAX_DELIVERY};
+use abyssale_async::{Receiver, protocol::webhook::MAX_DELIVERY};
 use abyssale_examples::{endpoint, show};
 use actix_web::{
     App, HttpRequest, HttpResponse, HttpServer,

@@ -4,7 +4,7 @@
 
 use std::io::{self, Read as _};
 
-use abyssale_blocking::{Receiver, core::webhook::MAX_DELIVERY};
+use abyssale_blocking::{Receiver, protocol::webhook::MAX_DELIVERY};
 use abyssale_examples::{endpoint, show};
 use tiny_http::{Request, Response, Server};
 

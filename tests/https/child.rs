@@ -26,15 +26,19 @@ pub(crate) fn run(arguments: &[String]) {
     let folder = tempfile::tempdir().unwrap();
     let target = folder.path().join("archive.zip");
     if transport == "blocking" {
-        let client = abyssale_blocking::Client::builder().api_key(key).base_url(base).max_retries(0);
-        let client = client.timeout(PATIENCE).build().unwrap();
+        let client = abyssale_blocking::Client::builder().api_key(key).base_url(base);
+        let client =
+            client.settings(|settings| (settings.timeout, settings.max_retries) = (Some(PATIENCE), Some(0)));
+        let client = client.build().unwrap();
         match what.as_str() {
             "create" => tell(client.create_export(&order.unwrap())),
             _ => tell(client.download(&event, &target)),
         }
     } else {
-        let client = abyssale_async::Client::builder().api_key(key).base_url(base).max_retries(0);
-        let client = client.timeout(PATIENCE).build().unwrap();
+        let client = abyssale_async::Client::builder().api_key(key).base_url(base);
+        let client =
+            client.settings(|settings| (settings.timeout, settings.max_retries) = (Some(PATIENCE), Some(0)));
+        let client = client.build().unwrap();
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
         runtime.block_on(async {
             match what.as_str() {

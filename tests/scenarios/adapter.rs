@@ -88,22 +88,17 @@ macro_rules! configured {
         let mut builder = $builder
             .api_key(ApiKey::new($setup.api_key).unwrap())
             .base_url($setup.base_url)
-            .event_timeout($setup.event_timeout)
-            .unknown_outcome($setup.unknown_outcome)
             .token($setup.token)
-            .client(|client| {
-                client
-                    .timeout($setup.timeout)
-                    .max_retries($setup.max_retries)
-                    .stall_timeout($setup.stall_timeout)
-                    .archive_policy($setup.archive)
+            .settings(|settings| {
+                settings.event_timeout = Some($setup.event_timeout);
+                settings.unknown_outcome = $setup.unknown_outcome;
+                settings.timeout = Some($setup.timeout);
+                settings.max_retries = Some($setup.max_retries);
+                settings.stall_timeout = Some($setup.stall_timeout);
+                settings.connect_timeout = $setup.connect_timeout;
+                settings.first_byte_timeout = $setup.first_byte_timeout;
+                settings.archive = $setup.archive;
             });
-        if let Some(timeout) = $setup.connect_timeout {
-            builder = builder.client(|client| client.connect_timeout(timeout));
-        }
-        if let Some(timeout) = $setup.first_byte_timeout {
-            builder = builder.client(|client| client.first_byte_timeout(timeout));
-        }
         if let Some(callback) = $setup.callback {
             builder = builder.callback(callback);
         }

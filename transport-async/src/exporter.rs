@@ -4,11 +4,10 @@ use std::{
     fmt,
     net::{SocketAddr, TcpListener},
     sync::Arc,
-    time::Duration,
 };
 
-use abyssale_core::{ApiKey, Limits, SigningSecret, Store, StoreError, TokenPlacement, UnknownOutcome};
-use abyssale_host::{Callback, CallbackSettings, Error, Jobs, ListenerSettings};
+use abyssale_core::{ApiKey, Limits, SigningSecret, Store, StoreError, TokenPlacement};
+use abyssale_host::{Callback, CallbackSettings, Error, Jobs, ListenerSettings, Settings};
 use tokio::task::spawn_blocking;
 
 use crate::{Client, ClientBuilder, Job, Listener, Receiver, ReceiverService, Resumed};
@@ -117,27 +116,22 @@ enum Listen {
 }
 
 impl ExporterBuilder {
-    /// The key; `ABYSSALE_API_KEY` otherwise.
+    /// Sets the API key. Default: `ABYSSALE_API_KEY`.
     pub fn api_key(self, key: ApiKey) -> Self {
         self.client(|client| client.api_key(key))
     }
 
-    /// The service's base address; `ABYSSALE_BASE_URL`, or the live service, otherwise.
+    /// Sets the base URL of the service. Default: `ABYSSALE_BASE_URL`, or `https://api.abyssale.com`.
     pub fn base_url(self, base: impl Into<String>) -> Self {
         self.client(|client| client.base_url(base))
     }
 
-    /// How long an event is waited for once its export is accepted; 30 min otherwise.
-    pub fn event_timeout(self, timeout: Duration) -> Self {
-        self.client(|client| client.event_timeout(timeout))
+    /// Changes any setting of the client, such as `.settings(|settings| settings.max_retries = Some(5))`.
+    pub fn settings(self, change: impl FnOnce(&mut Settings)) -> Self {
+        self.client(|client| client.settings(change))
     }
 
-    /// What to do when it is not known whether a request was taken; wait for its event otherwise.
-    pub fn unknown_outcome(self, policy: UnknownOutcome) -> Self {
-        self.client(|client| client.unknown_outcome(policy))
-    }
-
-    /// Any other setting of the client.
+    /// Changes the builder of the client.
     pub fn client(mut self, change: impl FnOnce(ClientBuilder) -> ClientBuilder) -> Self {
         self.client = change(self.client);
         self

@@ -49,12 +49,12 @@ pub use self::{
     receiver::Receiver,
     service::ReceiverService,
 };
-pub use abyssale_core as core;
+pub use abyssale_core as protocol;
 pub use abyssale_core::{Limits, Store, StoreError};
 #[cfg(feature = "unpack")]
 pub use abyssale_host::unpack;
 pub use abyssale_host::{
-    Counts, Error, Handler, InvalidSetting, ListenerSettings, MemoryStore, Observer, Progress,
+    Counts, Error, Handler, InvalidSetting, ListenerSettings, MemoryStore, Observer, Progress, Settings,
 };
 #[cfg(feature = "store")]
 pub use abyssale_host::{FileStore, Salvage};

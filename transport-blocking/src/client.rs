@@ -3,7 +3,7 @@
 use std::{path::Path, sync::Arc, time::Duration};
 
 use abyssale_core::{
-    ApiKey, Config, ExportId, Finished, Order, SigningSecretState, UnknownOutcome,
+    ApiKey, Config, ExportId, Finished, Order, SigningSecretState,
     archive::ArchivePolicy,
     http::{Request, Url},
     webhook::NewExport,
@@ -138,74 +138,21 @@ pub struct ClientBuilder {
 }
 
 impl ClientBuilder {
-    /// The key; `ABYSSALE_API_KEY` otherwise.
+    /// Sets the API key. Default: `ABYSSALE_API_KEY`.
     pub fn api_key(mut self, key: ApiKey) -> Self {
         self.settings.api_key = Some(key);
         self
     }
 
-    /// The service's base address; `https://api.abyssale.com` otherwise.
+    /// Sets the base URL of the service. Default: `ABYSSALE_BASE_URL`, or `https://api.abyssale.com`.
     pub fn base_url(mut self, base: impl Into<String>) -> Self {
         self.settings.base_url = Some(base.into());
         self
     }
 
-    /// How long one call may take; 30 s otherwise.
-    pub fn timeout(mut self, timeout: Duration) -> Self {
-        self.settings.timeout = Some(timeout);
-        self
-    }
-
-    /// How often a call is repeated at most; 3 otherwise.
-    pub fn max_retries(mut self, retries: u32) -> Self {
-        self.settings.max_retries = Some(retries);
-        self
-    }
-
-    /// The longest `Retry-After` that is waited out; 30 s otherwise.
-    pub fn max_retry_wait(mut self, wait: Duration) -> Self {
-        self.settings.max_retry_wait = Some(wait);
-        self
-    }
-
-    /// How long an event is waited for once its export is accepted; 30 min otherwise.
-    pub fn event_timeout(mut self, timeout: Duration) -> Self {
-        self.settings.event_timeout = Some(timeout);
-        self
-    }
-
-    /// How long resolving a name, connecting and TLS may take; 10 s otherwise.
-    ///
-    /// Of an [agent](Self::agent) of your own, too.
-    pub fn connect_timeout(mut self, timeout: Duration) -> Self {
-        self.settings.connect_timeout = Some(timeout);
-        self
-    }
-
-    /// How long a download may take until the head of its answer is there, its connection included; as long as
-    /// [`stall_timeout`](Self::stall_timeout) otherwise.
-    ///
-    /// Where it is longer than that and the [agent](Self::agent) is one of your own, ureq waits as long for each piece, too.
-    pub fn first_byte_timeout(mut self, timeout: Duration) -> Self {
-        self.settings.first_byte_timeout = Some(timeout);
-        self
-    }
-
-    /// How long a download may go without a sign of life; 30 s otherwise.
-    pub fn stall_timeout(mut self, timeout: Duration) -> Self {
-        self.settings.stall_timeout = Some(timeout);
-        self
-    }
-
-    /// What to do when it is not known whether a request was taken; wait for its event otherwise.
-    pub fn unknown_outcome(mut self, policy: UnknownOutcome) -> Self {
-        self.settings.unknown_outcome = policy;
-        self
-    }
-
-    /// Where archives may be fetched from; over `https` from the public internet otherwise.
-    pub fn archive_policy(mut self, policy: ArchivePolicy) -> Self {
-        self.settings.archive = policy;
+    /// Changes any setting, such as `.settings(|settings| settings.max_retries = Some(5))`.
+    pub fn settings(mut self, change: impl FnOnce(&mut Settings)) -> Self {
+        change(&mut self.settings);
         self
     }
 
@@ -213,6 +160,9 @@ impl ClientBuilder {
     ///
     /// Time-outs, redirects and statuses are ours all the same, request by request. What is yours to
     /// check then is where a download's name leads: the addresses behind it are not looked at.
+    ///
+    /// Where [`Settings::first_byte_timeout`] is longer than [`Settings::stall_timeout`], ureq waits as long for each piece of
+    /// a body.
     pub fn agent(mut self, agent: Agent) -> Self {
         self.agent = Some(agent);
         self

@@ -23,7 +23,7 @@ use crate::Listener;
 /// Mounted in a server of your own it is two lines, whatever the server:
 ///
 /// ```
-/// # use abyssale_blocking::{Receiver, core::webhook::{CallbackEndpoint, Reply, Verifier}};
+/// # use abyssale_blocking::{Receiver, protocol::webhook::{CallbackEndpoint, Reply, Verifier}};
 /// # let receiver = Receiver::new(CallbackEndpoint::new(Verifier::new([])), |_, _| Reply::Acknowledged);
 /// # let (method, target, headers, body) = ("POST", "/abyssale", [("content-type", "application/json")], b"{}");
 /// let reply = receiver.receive(method, target, &headers, body);

@@ -174,7 +174,9 @@ fn settings_and_builders_show_nothing() {
     hunt.hear_debug("CallbackEndpoint", &endpoint);
     macro_rules! transport {
         ($transport:ident) => {{
-            let client = $transport::Client::builder().api_key(key()).timeout(Duration::from_secs(1));
+            let client = $transport::Client::builder()
+                .api_key(key())
+                .settings(|settings| settings.timeout = Some(Duration::from_secs(1)));
             hunt.hear_debug("ClientBuilder", &client);
             hunt.hear_debug("Client", &client.build().unwrap());
             let exporter = $transport::Exporter::builder()
