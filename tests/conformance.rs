@@ -69,11 +69,11 @@ struct BlockingClient(abyssale_blocking::Client);
 
 impl Client for BlockingClient {
     fn create_export(&self, order: &Order) -> Result<ExportId, Box<Failure>> {
-        self.0.create_export(order).map_err(failure)
+        self.0.create_export(order, None).map_err(failure)
     }
 
     fn download(&self, event: &NewExport, target: &Path) -> Result<u64, Box<Failure>> {
-        self.0.download(event, target).map_err(failure)
+        self.0.download(event, target, None).map_err(failure)
     }
 }
 
@@ -106,11 +106,11 @@ struct AsyncClient {
 
 impl Client for AsyncClient {
     fn create_export(&self, order: &Order) -> Result<ExportId, Box<Failure>> {
-        self.runtime.block_on(self.client.create_export(order)).map_err(failure)
+        self.runtime.block_on(self.client.create_export(order, None)).map_err(failure)
     }
 
     fn download(&self, event: &NewExport, target: &Path) -> Result<u64, Box<Failure>> {
-        self.runtime.block_on(self.client.download(event, target)).map_err(failure)
+        self.runtime.block_on(self.client.download(event, target, None)).map_err(failure)
     }
 }
 

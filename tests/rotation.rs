@@ -34,7 +34,7 @@ fn a_rotation_under_traffic_loses_no_delivery_in_a_synchronous_program() {
     let order = Order::new([ID], &format!("http://{}/", listener.local_addr())).unwrap();
     rotate(
         &simulator,
-        &|| drop(client.create_export(&order).unwrap()),
+        &|| drop(client.create_export(&order, None).unwrap()),
         &|force| client.rotate_signing_secret(force),
         &|| client.revoke_signing_secret(),
         &|secrets| receiver.set_signing_secrets(secrets),
@@ -59,7 +59,7 @@ fn a_rotation_under_traffic_loses_no_delivery_in_an_asynchronous_program() {
     let order = Order::new([ID], &format!("http://{}/", listener.local_addr())).unwrap();
     rotate(
         &simulator,
-        &|| drop(runtime.block_on(client.create_export(&order)).unwrap()),
+        &|| drop(runtime.block_on(client.create_export(&order, None)).unwrap()),
         &|force| runtime.block_on(client.rotate_signing_secret(force)),
         &|| runtime.block_on(client.revoke_signing_secret()),
         &|secrets| receiver.set_signing_secrets(secrets),

@@ -36,12 +36,12 @@ fn download(transport: &str, url: &str, target: &str) -> u64 {
     let before = memory::resident();
     if transport == "blocking" {
         let client = abyssale_blocking::Client::builder().api_key(key).base_url(base).build().unwrap();
-        client.download(&event, target).unwrap();
+        client.download(&event, target, None).unwrap();
     } else {
         let runtime =
             tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
         let client = abyssale_async::Client::builder().api_key(key).base_url(base).build().unwrap();
-        runtime.block_on(client.download(&event, target)).unwrap();
+        runtime.block_on(client.download(&event, target, None)).unwrap();
     }
     memory::peak().saturating_sub(before)
 }

@@ -31,8 +31,8 @@ pub(crate) fn run(arguments: &[String]) {
             client.settings(|settings| (settings.timeout, settings.max_retries) = (Some(PATIENCE), Some(0)));
         let client = client.build().unwrap();
         match what.as_str() {
-            "create" => tell(client.create_export(&order.unwrap())),
-            _ => tell(client.download(&event, &target)),
+            "create" => tell(client.create_export(&order.unwrap(), None)),
+            _ => tell(client.download(&event, &target, None)),
         }
     } else {
         let client = abyssale_async::Client::builder().api_key(key).base_url(base);
@@ -42,8 +42,8 @@ pub(crate) fn run(arguments: &[String]) {
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
         runtime.block_on(async {
             match what.as_str() {
-                "create" => tell(client.create_export(&order.unwrap()).await),
-                _ => tell(client.download(&event, &target).await),
+                "create" => tell(client.create_export(&order.unwrap(), None).await),
+                _ => tell(client.download(&event, &target, None).await),
             }
         });
     }

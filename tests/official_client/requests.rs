@@ -18,11 +18,11 @@ pub(crate) fn are_the_same(client: &OfficialClient) {
     let (key, order) = (ApiKey::new(simulator.api_key()).unwrap(), Order::new(ids, CALLBACK).unwrap());
 
     let blocking = BlockingClient::builder().api_key(key.clone()).base_url(simulator.base_url()).build();
-    blocking.unwrap().create_export(&order).unwrap();
+    blocking.unwrap().create_export(&order, None).unwrap();
 
     let asynchronous = AsyncClient::builder().api_key(key).base_url(simulator.base_url()).build().unwrap();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    runtime.block_on(asynchronous.create_export(&order)).unwrap();
+    runtime.block_on(asynchronous.create_export(&order, None)).unwrap();
 
     let requests = simulator.requests();
     let [official, blocking, asynchronous] = &requests[..] else { panic!("{requests:?}") };

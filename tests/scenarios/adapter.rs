@@ -174,24 +174,24 @@ impl Adapter for Blocking {
     }
 
     fn create_export(&self, order: &Order) -> Result<ExportId, Error> {
-        self.0.client().create_export(order)
+        self.0.client().create_export(order, None)
     }
 
     fn download(&self, event: &NewExport, path: &Path) -> Result<u64, Error> {
-        self.0.client().download(event, path)
+        self.0.client().download(event, path, None)
     }
 
-    fn create_export_observed(&self, order: &Order, observer: impl Observer) -> Result<ExportId, Error> {
-        self.0.client().create_export_observed(order, observer)
+    fn create_export_observed(&self, order: &Order, mut observer: impl Observer) -> Result<ExportId, Error> {
+        self.0.client().create_export(order, Some(&mut observer))
     }
 
     fn download_observed(
         &self,
         event: &NewExport,
         path: &Path,
-        observer: impl Observer,
+        mut observer: impl Observer,
     ) -> Result<u64, Error> {
-        self.0.client().download_observed(event, path, observer)
+        self.0.client().download(event, path, Some(&mut observer))
     }
 
     fn signing_secret(&self) -> Result<SigningSecretState, Error> {
@@ -226,7 +226,7 @@ impl Async {
     pub(crate) fn drop_download(&self, event: &NewExport, path: &Path, moment: impl Future<Output = ()>) {
         self.run(async {
             tokio::select! {
-                result = self.exporter.client().download(event, path) => panic!("it is over: {result:?}"),
+                result = self.exporter.client().download(event, path, None) => panic!("it is over: {result:?}"),
                 () = moment => {}
             }
         });
@@ -287,24 +287,24 @@ impl Adapter for Async {
     }
 
     fn create_export(&self, order: &Order) -> Result<ExportId, Error> {
-        self.run(self.exporter.client().create_export(order))
+        self.run(self.exporter.client().create_export(order, None))
     }
 
     fn download(&self, event: &NewExport, path: &Path) -> Result<u64, Error> {
-        self.run(self.exporter.client().download(event, path))
+        self.run(self.exporter.client().download(event, path, None))
     }
 
-    fn create_export_observed(&self, order: &Order, observer: impl Observer) -> Result<ExportId, Error> {
-        self.run(self.exporter.client().create_export_observed(order, observer))
+    fn create_export_observed(&self, order: &Order, mut observer: impl Observer) -> Result<ExportId, Error> {
+        self.run(self.exporter.client().create_export(order, Some(&mut observer)))
     }
 
     fn download_observed(
         &self,
         event: &NewExport,
         path: &Path,
-        observer: impl Observer,
+        mut observer: impl Observer,
     ) -> Result<u64, Error> {
-        self.run(self.exporter.client().download_observed(event, path, observer))
+        self.run(self.exporter.client().download(event, path, Some(&mut observer)))
     }
 
     fn signing_secret(&self) -> Result<SigningSecretState, Error> {

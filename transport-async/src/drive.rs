@@ -26,8 +26,13 @@ pub(crate) async fn drive(
     client: &Client,
     mut running: RunningJob<'_>,
     target: &Path,
-    observer: &mut dyn Observer,
+    observer: Option<&mut dyn Observer>,
 ) -> Result<Finished, Error> {
+    let mut ignore = |_: Progress<'_>| {};
+    let observer: &mut dyn Observer = match observer {
+        Some(observer) => observer,
+        None => &mut ignore,
+    };
     let span = running.span().clone();
     let result = carry_on(client, &mut running, target, observer).instrument(span).await;
     running.finish(&result);

@@ -8,7 +8,7 @@ use abyssale_core::{
     http::{Request, Url},
     webhook::NewExport,
 };
-use abyssale_host::{Clock, Error, Observer, Progress, RunningJob, Settings};
+use abyssale_host::{Clock, Error, Observer, RunningJob, Settings};
 use ureq::{
     Agent,
     tls::{RootCerts, TlsConfig},
@@ -40,44 +40,41 @@ impl Client {
         ClientBuilder::default()
     }
 
-    /// Asks for an export and returns its id; the `NewExport` event goes to the order's callback.
+    /// Asks for an export and returns its id. The `NewExport` event goes to the callback URL of the order.
     ///
-    /// A refusal that asks for patience is waited out, and what certainly was not sent is sent again,
-    /// both as [`RetryPolicy`](abyssale_core::RetryPolicy) says. A request whose fate is unknown
-    /// is never repeated: the error says so.
-    pub fn create_export(&self, order: &Order) -> Result<ExportId, Error> {
-        self.create_export_observed(order, |_: Progress<'_>| {})
-    }
-
-    /// The same, watched: each request, and what is repeated and why.
-    pub fn create_export_observed(
+    /// A call that the service refused for the time being, or that was certainly not sent, is repeated as the
+    /// [`RetryPolicy`](abyssale_core::RetryPolicy) says. A request that may have been received is never repeated.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the service refuses, does not answer in time, or may have received a request without our knowing.
+    pub fn create_export(
         &self,
         order: &Order,
-        mut observer: impl Observer,
+        observer: Option<&mut dyn Observer>,
     ) -> Result<ExportId, Error> {
         let running = RunningJob::create_export(&self.config, order, self.clock);
-        let finished = drive(self, running, Path::new(""), &mut observer)?;
+        let finished = drive(self, running, Path::new(""), observer)?;
         Ok(finished.export_id().clone())
     }
 
-    /// Downloads the archive that an event names to a file, replacing what is there. Returns its size in bytes.
+    /// Downloads the archive that an event names to a file, replacing the file that is there. Returns its size in bytes.
     ///
-    /// The file appears whole or not at all. What breaks off is repeated, and resumed where the server allows it; what
-    /// is left of a download that failed, or of a process that ended in the middle, is beside the target
-    /// (`NAME.part`) and resumed by the next one.
-    pub fn download(&self, event: &NewExport, path: impl AsRef<Path>) -> Result<u64, Error> {
-        self.download_observed(event, path, |_: Progress<'_>| {})
-    }
-
-    /// The same, watched: how it goes, what is repeated and why, and the end ([`Progress::Saved`]).
-    pub fn download_observed(
+    /// The file appears whole or not at all. A download that breaks off is repeated, and resumed where the server allows
+    /// it. What a failed download has received stays beside the target (`NAME.part`), so that the next one resumes it, in
+    /// this process or another.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the archive cannot be downloaded or saved.
+    pub fn download(
         &self,
         event: &NewExport,
         path: impl AsRef<Path>,
-        mut observer: impl Observer,
+        observer: Option<&mut dyn Observer>,
     ) -> Result<u64, Error> {
         let running = RunningJob::download(&self.config, event, self.clock)?;
-        match drive(self, running, path.as_ref(), &mut observer)? {
+        match drive(self, running, path.as_ref(), observer)? {
             Finished::Archive { bytes, .. } => Ok(bytes),
             other => unreachable!("a job with this goal ends with an archive: {other:?}"),
         }

@@ -21,8 +21,13 @@ pub(crate) fn drive(
     client: &Client,
     mut running: RunningJob<'_>,
     target: &Path,
-    observer: &mut dyn Observer,
+    observer: Option<&mut dyn Observer>,
 ) -> Result<Finished, Error> {
+    let mut ignore = |_: Progress<'_>| {};
+    let observer: &mut dyn Observer = match observer {
+        Some(observer) => observer,
+        None => &mut ignore,
+    };
     let span = running.span().clone();
     let result = span.in_scope(|| carry_on(client, &mut running, target, observer));
     running.finish(&result);

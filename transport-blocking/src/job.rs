@@ -18,17 +18,17 @@ use crate::{Exporter, drive::drive};
 pub struct Job<'e> {
     exporter: &'e Exporter,
     order: Order,
-    observer: Box<dyn Observer + 'e>,
+    observer: Option<Box<dyn Observer + 'e>>,
 }
 
 impl<'e> Job<'e> {
     pub(crate) fn new(exporter: &'e Exporter, order: Order) -> Self {
-        Self { exporter, order, observer: Box::new(|_: Progress<'_>| {}) }
+        Self { exporter, order, observer: None }
     }
 
     /// Watches the job: what was accepted, what is repeated and why, how the download goes.
     pub fn observe(mut self, observer: impl Observer + 'e) -> Self {
-        self.observer = Box::new(observer);
+        self.observer = Some(Box::new(observer));
         self
     }
 
@@ -60,7 +60,13 @@ impl<'e> Job<'e> {
         let asked_for = self.order.ids().len();
         let order = self.order.with_goal(goal);
         let running = self.exporter.jobs().submit(&order, target.map(Path::to_owned))?;
-        carry_out(self.exporter, running, target.unwrap_or(Path::new("")), asked_for, &mut *self.observer)
+        carry_out(
+            self.exporter,
+            running,
+            target.unwrap_or(Path::new("")),
+            asked_for,
+            self.observer.as_deref_mut().map(|observer| observer as &mut dyn Observer),
+        )
     }
 }
 
@@ -77,17 +83,17 @@ impl fmt::Debug for Job<'_> {
 pub struct Resumed<'e> {
     exporter: &'e Exporter,
     stored: StoredJob<'e>,
-    observer: Box<dyn Observer + 'e>,
+    observer: Option<Box<dyn Observer + 'e>>,
 }
 
 impl<'e> Resumed<'e> {
     pub(crate) fn new(exporter: &'e Exporter, stored: StoredJob<'e>) -> Self {
-        Self { exporter, stored, observer: Box::new(|_: Progress<'_>| {}) }
+        Self { exporter, stored, observer: None }
     }
 
     /// Watches the job, as a new one is watched.
     pub fn observe(mut self, observer: impl Observer + 'e) -> Self {
-        self.observer = Box::new(observer);
+        self.observer = Some(Box::new(observer));
         self
     }
 
@@ -110,7 +116,13 @@ impl<'e> Resumed<'e> {
         let asked_for = self.order().ids().len();
         let target = self.target().map(Path::to_owned).unwrap_or_default();
         let running = self.stored.resume();
-        carry_out(self.exporter, running, &target, asked_for, &mut *self.observer)
+        carry_out(
+            self.exporter,
+            running,
+            &target,
+            asked_for,
+            self.observer.as_deref_mut().map(|observer| observer as &mut dyn Observer),
+        )
     }
 
     /// Gives it up, and removes it from the store. An export that was asked for is made all the same.
@@ -142,7 +154,7 @@ fn carry_out(
     running: RunningJob<'_>,
     target: &Path,
     asked_for: usize,
-    observer: &mut dyn Observer,
+    observer: Option<&mut dyn Observer>,
 ) -> Result<Outcome, Error> {
     Ok(match drive(exporter.client(), running, target, observer)? {
         Finished::Archive { event, bytes } => {
