@@ -23,7 +23,7 @@ use crate::{Listener, ReceiverService};
 /// Mounted in a server of your own it is one line if the server speaks tower, and two if not:
 ///
 /// ```
-/// # use abyssale_async::{Receiver, core::webhook::{CallbackEndpoint, Reply, Verifier}};
+/// # use abyssale_async::{Receiver, protocol::webhook::{CallbackEndpoint, Reply, Verifier}};
 /// # let receiver = Receiver::new(CallbackEndpoint::new(Verifier::new([])), |_, _| Reply::Acknowledged);
 /// # let (method, target, headers, body) = ("POST", "/abyssale", [("content-type", "application/json")], b"{}");
 /// # async fn answer(receiver: Receiver, method: &str, target: &str, headers: [(&str, &str); 1], body: &[u8]) {
