@@ -1,7 +1,5 @@
 //! The books: what was sent, answered, delivered, acknowledged and saved, and what follows from it.
 //!
-//! Long, because it is one list: everything that the contract forbids.
-//!
 //! Written from the contract and without a look at the machine's states. It foretells what becomes of
 //! every answer and every event, and objects to every request that must not be made.
 

@@ -1,6 +1,4 @@
 //! One day: a program that keeps to the rules of saving, its store, and everything that happens to it.
-//!
-//! Long, because the service, the network and the disk of a made-up day share one clock and one die.
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 

@@ -1,7 +1,5 @@
 //! Spans and events are what the table in `abyssale_host` says, in both transports: everything in it is said, nothing
 //! else is, and each is said within the job, the call or the delivery that it is about.
-//!
-//! Long, because each row of the table has to be brought about.
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test that panics has failed")]
 

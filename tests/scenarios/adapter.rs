@@ -1,6 +1,4 @@
 //! The two transports behind one face, so that a scenario is written once.
-//!
-//! Long, because everything that both can do is spelt out three times: as what it is, and for each of them.
 
 use std::{
     future::Future,

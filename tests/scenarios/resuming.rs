@@ -1,7 +1,5 @@
 //! Downloads that go on from what is there: after a cut, a stall, a killed process, a dropped future; and those that
 //! must not.
-//!
-//! Long, because it is one list of ways to break off.
 
 use std::{
     env, fs,
