@@ -11,6 +11,7 @@ use crate::{
     export::{CallId, Failure, NotTaken, UnknownCause},
     http::Request,
     id::ExportId,
+    store::StoreError,
     time::Timestamp,
     webhook::NewExport,
 };
@@ -80,6 +81,9 @@ pub enum Notice {
     EventReceived(NewExport),
     /// An event contradicts the first event or the answer. The job ignored it.
     ConflictingEvent(NewExport),
+    /// The store fails, so nothing of the job is saved, and nothing is done that must be saved first. Repeated while it
+    /// lasts; the job goes on by itself afterwards. Comes from an exporter, never from [`Export`](crate::Export).
+    NotSaved(StoreError),
     /// A delivery to the job's callback URL was not taken.
     DeliveryNotTaken(NotTaken),
 }
@@ -109,6 +113,7 @@ impl fmt::Display for Notice {
             }
             Self::EventReceived(event) => write!(f, "the archive of export {} is ready", event.export_id),
             Self::DeliveryNotTaken(not_taken) => not_taken.fmt(f),
+            Self::NotSaved(reason) => write!(f, "the job waits, because it cannot be saved: {reason}"),
             Self::ConflictingEvent(event) => {
                 write!(f, "a contradicting event for export {} was ignored", event.export_id)
             }

@@ -8,7 +8,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use abyssale_core::{Input, JobId, Store, StoreError, Write};
+use abyssale_core::{Input, JobId, Notice, Output, Store, StoreError, Write};
 
 use tracing::{trace, warn};
 
@@ -80,6 +80,11 @@ fn end(shared: &Shared, state: &mut State, changes: Vec<(JobId, Write)>, written
             }
         }
         Err(error) => {
+            for (job, _) in &changes {
+                if let Some(mailbox) = state.mailboxes.get_mut(job) {
+                    mailbox.push(Ok(Output::Notice(Notice::NotSaved(error.clone()))));
+                }
+            }
             for job in queue.failed(now, changes) {
                 if let Some(mailbox) = state.mailboxes.get_mut(&job) {
                     mailbox.push(Err(error.clone()));

@@ -9,7 +9,7 @@ use std::{
 };
 
 use abyssale_core::{
-    ApiKey, CallId, Endpoint, Goal, Input, StoreError, Token, TokenPlacement, Write,
+    ApiKey, CallId, Endpoint, Goal, Input, Notice, StoreError, Token, TokenPlacement, Write,
     http::Response,
     webhook::{CallbackEndpoint, Verifier},
 };
@@ -98,6 +98,17 @@ impl<'j> Worker<'j> {
         }
     }
 
+    fn not_saved(&self) {
+        loop {
+            match self.poll() {
+                Some(Ok(Output::Notice(Notice::NotSaved(StoreError::Refused(_))))) => return,
+                Some(Ok(Output::Notice(_))) => {}
+                Some(output) => panic!("{output:?}"),
+                None => self.woken.recv_timeout(PATIENCE).unwrap(),
+            }
+        }
+    }
+
     fn is_idle(&self) -> bool {
         let outputs: Vec<_> = std::iter::from_fn(|| self.poll()).collect();
         outputs.iter().all(|output| matches!(output, Ok(Output::Notice(_))))
@@ -165,6 +176,33 @@ impl Store for Slow {
 
 fn full() -> Result<(), StoreError> {
     Err(StoreError::refused("the disk is full"))
+}
+
+#[test]
+fn a_job_that_waits_for_its_store_is_told_each_time_saving_fails() {
+    // Dropped last: it waits for its store, which waits for leave.
+    let jobs;
+    let (store, asked, leave) = Slow::new();
+    jobs = open(Some(Box::new(store)));
+    let worker = Worker::submit(&jobs, &order(1));
+    for _ in 0..2 {
+        leave.send(Ok(())).unwrap();
+    }
+    worker.accept(1);
+    for _ in 0..2 {
+        asked.recv_timeout(PATIENCE).unwrap();
+    }
+    std::thread::scope(|scope| {
+        let delivering = scope.spawn(|| deliver(&jobs, 1));
+        for _ in 0..2 {
+            asked.recv_timeout(PATIENCE).unwrap();
+            leave.send(full()).unwrap();
+            worker.not_saved();
+        }
+        assert_eq!(delivering.join().unwrap(), Reply::Unavailable);
+    });
+    leave.send(Ok(())).unwrap();
+    worker.download();
 }
 
 fn goes_all_the_way(jobs: &TestJobs) {
