@@ -1,4 +1,4 @@
-//! The loop around a job: carries out what it says, and tells it what happened.
+//! The loop around a job: it carries out the job's outputs and tells the job what happened.
 
 use std::{
     future::{Future, pending, poll_fn},

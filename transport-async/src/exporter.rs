@@ -1,4 +1,4 @@
-//! Ids in, archive out: client, receiver and machine put together.
+//! Banner ids in, archive out: the client, the receiver and the jobs together.
 
 use std::{
     fmt,

@@ -1,4 +1,4 @@
-//! One call at a time: for who has a receiver already, or needs no more than a call.
+//! One call at a time, for a program that receives its deliveries elsewhere or needs no more than a call.
 
 use std::{path::Path, sync::Arc, time::Duration};
 

@@ -1,4 +1,4 @@
-//! One export that is to be carried out, and the archive that comes of it.
+//! A job of an exporter: one export, from the order to the archive.
 
 use std::{
     fmt,
@@ -10,7 +10,7 @@ use abyssale_host::{Error, Observer, Progress, RunningJob, StoredJob};
 
 use crate::{Exporter, drive::drive};
 
-/// An export that waits to be carried out by one of the methods that take it.
+/// An order that one of the methods below carries out.
 ///
 /// Carried out means: asked for, its event awaited, and its archive downloaded, all in the calling
 /// thread. Several threads may carry out jobs of one [`Exporter`] at the same time.
@@ -26,18 +26,18 @@ impl<'e> Job<'e> {
         Self { exporter, order, observer: None }
     }
 
-    /// Watches the job: what was accepted, what is repeated and why, how the download goes.
+    /// Sets the observer, which is told of notices, retries and the progress of the download.
     pub fn observe(mut self, observer: impl Observer + 'e) -> Self {
         self.observer = Some(Box::new(observer));
         self
     }
 
-    /// The order, with the callback address that the service will be told.
+    /// Returns the order, with its callback URL.
     pub fn order(&self) -> &Order {
         &self.order
     }
 
-    /// Carries it out, and saves the archive to a file, replacing what is there.
+    /// Carries out the job and saves the archive to a file, replacing the file that is there.
     ///
     /// The file appears whole or not at all.
     pub fn save_to(self, path: impl AsRef<Path>) -> Result<Archive, Error> {
@@ -48,7 +48,7 @@ impl<'e> Job<'e> {
         }
     }
 
-    /// Carries it out as far as the event, which tells where the archive is.
+    /// Carries out the job as far as the event, which names the archive's URL.
     pub fn wait(self) -> Result<NewExport, Error> {
         match self.run(Goal::Event, None)? {
             Outcome::Event(event) => Ok(event),
@@ -76,7 +76,7 @@ impl fmt::Debug for Job<'_> {
     }
 }
 
-/// A job from the [store](crate::ExporterBuilder::store), to be gone on with from where it stands.
+/// A job from the [store](crate::ExporterBuilder::store) that can be resumed.
 ///
 /// Dropped, it stays in the store, and is one of those that are [resumed](Exporter::resumed) again.
 #[must_use = "nothing goes on before the job is carried out"]
@@ -91,7 +91,7 @@ impl<'e> Resumed<'e> {
         Self { exporter, stored, observer: None }
     }
 
-    /// Watches the job, as a new one is watched.
+    /// Sets the observer.
     pub fn observe(mut self, observer: impl Observer + 'e) -> Self {
         self.observer = Some(Box::new(observer));
         self
@@ -125,7 +125,7 @@ impl<'e> Resumed<'e> {
         )
     }
 
-    /// Gives it up, and removes it from the store. An export that was asked for is made all the same.
+    /// Cancels the job and removes it from the store. An export that was accepted is made all the same.
     pub fn cancel(self) {
         self.stored.cancel();
     }
@@ -140,12 +140,12 @@ impl fmt::Debug for Resumed<'_> {
     }
 }
 
-/// What came of a job that was resumed.
+/// The result of a resumed job.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Outcome {
-    /// The archive is here.
+    /// The archive was saved.
     Archive(Archive),
-    /// The event has come, and no more was wanted.
+    /// The event arrived, and the job ends with it.
     Event(NewExport),
 }
 
@@ -165,7 +165,7 @@ fn carry_out(
     })
 }
 
-/// An archive on the disk.
+/// A saved archive.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Archive {
     path: PathBuf,
@@ -175,22 +175,22 @@ pub struct Archive {
 }
 
 impl Archive {
-    /// Where it is.
+    /// Returns its path.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// Its size in bytes.
+    /// Returns its size in bytes.
     pub fn bytes(&self) -> u64 {
         self.bytes
     }
 
-    /// The event that said where it was.
+    /// Returns the event that named it.
     pub fn event(&self) -> &NewExport {
         &self.event
     }
 
-    /// How many banners were asked for. There may be fewer in it: the service leaves out unknown ones.
+    /// Returns the number of banners in the order. The archive may hold fewer: the service leaves out unknown ones.
     pub fn asked_for(&self) -> usize {
         self.asked_for
     }

@@ -47,7 +47,9 @@ use crate::{Answer, Clock, Error, Handler, store::Record};
 
 pub use self::handle::{RunningJob, StoredJob};
 
-/// The jobs of one exporter. See the [module](self).
+/// The jobs of one exporter, with their store.
+///
+/// Nothing is sent and no delivery is acknowledged before the job that it belongs to is saved.
 pub struct Jobs {
     shared: Arc<Shared>,
     saver: Mutex<Option<JoinHandle<()>>>,
