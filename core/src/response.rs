@@ -134,12 +134,12 @@ fn read<'a, T: Deserialize<'a>>(
     })
 }
 
-/// Deserialises a JSON object. A byte order mark before it is skipped, as RFC 8259 §8.1 allows.
+/// Deserialises a JSON object. Byte order marks before it are skipped, as RFC 8259 §8.1 allows.
 ///
 /// A derived `Deserialize` reads an array as a struct as well, field by field; a peer that sends an array means
 /// something else.
 pub(crate) fn json_object<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T, serde_json::Error> {
-    let body = body.strip_prefix(BYTE_ORDER_MARK).unwrap_or(body);
+    let body = without_byte_order_marks(body);
     if body.trim_ascii_start().first() != Some(&b'{') {
         return Err(serde_json::Error::custom("a JSON object is expected"));
     }
@@ -149,8 +149,13 @@ pub(crate) fn json_object<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T, s
 /// The most bytes of an answer's body that an adapter should read: 1 MiB. The answer for an accepted export has about 100.
 pub const MAX_ANSWER: usize = 1 << 20;
 
-/// U+FEFF in UTF-8, which some programs put before every text.
-pub(crate) const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
+/// Skips U+FEFF, which some programs put before every text, and two programs in a row put there twice.
+pub(crate) fn without_byte_order_marks(mut body: &[u8]) -> &[u8] {
+    while let Some(rest) = body.strip_prefix(b"\xef\xbb\xbf") {
+        body = rest;
+    }
+    body
+}
 
 const MAX_EXCERPT: usize = 200;
 const MAX_REASON: usize = 120;

@@ -76,6 +76,7 @@ pub(crate) trait Adapter: Sized + Send + Sync {
     ) -> Result<u64, Error>;
     fn signing_secret(&self) -> Result<SigningSecretState, Error>;
     fn rotate(&self, force: bool) -> Result<SigningSecretState, Error>;
+    fn rotate_and_accept(&self) -> Result<SigningSecretState, Error>;
     fn revoke(&self) -> Result<SigningSecretState, Error>;
     fn shown(&self) -> String;
 }
@@ -200,6 +201,10 @@ impl Adapter for Blocking {
         self.0.client().rotate_signing_secret(force)
     }
 
+    fn rotate_and_accept(&self) -> Result<SigningSecretState, Error> {
+        self.0.rotate_signing_secret_and_accept(false)
+    }
+
     fn revoke(&self) -> Result<SigningSecretState, Error> {
         self.0.client().revoke_signing_secret()
     }
@@ -311,6 +316,10 @@ impl Adapter for Async {
 
     fn rotate(&self, force: bool) -> Result<SigningSecretState, Error> {
         self.run(self.exporter.client().rotate_signing_secret(force))
+    }
+
+    fn rotate_and_accept(&self) -> Result<SigningSecretState, Error> {
+        self.run(self.exporter.rotate_signing_secret_and_accept(false))
     }
 
     fn revoke(&self) -> Result<SigningSecretState, Error> {

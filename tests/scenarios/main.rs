@@ -127,7 +127,8 @@ scenarios! {
         all_of_an_archive_as_a_part_is_all_of_it
         bytes_around_an_archive_are_no_part_of_it
         requests_announce_their_bodies_as_curl_does
-        deliveries_that_are_not_taken_are_told_to_their_job;
+        deliveries_that_are_not_taken_are_told_to_their_job
+        a_rotation_refuses_no_genuine_delivery;
     inputs:
         bad_orders_are_typed_errors
         an_exporter_that_cannot_work_is_not_built

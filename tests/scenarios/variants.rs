@@ -148,3 +148,15 @@ pub(crate) fn deliveries_that_are_not_taken_are_told_to_their_job<A: Adapter>() 
     world.assert_saved();
     assert!(world.told().iter().any(|line| line.contains("an event of the type \"NEW_BANNER\"")));
 }
+
+pub(crate) fn a_rotation_refuses_no_genuine_delivery<A: Adapter>() {
+    let world = World::<A>::new(&["event:signs-late"]);
+    world.adapter.rotate_and_accept().unwrap();
+    world.assert_saved();
+    let state = world.adapter.revoke().unwrap();
+    assert_eq!(state.previous_secret_expires_at, None, "the old secret no longer signs");
+    world.assert_saved();
+    for delivery in world.simulator.wait_for_deliveries(2, Duration::from_secs(9)).unwrap() {
+        assert!(delivery.outcome.is_acknowledged(), "{delivery:?}");
+    }
+}

@@ -93,8 +93,8 @@ impl Receiver {
 
     /// Replaces the signing secrets: here, in every clone, and in every listener.
     ///
-    /// A rotation that loses no delivery: rotate, take the new secret, and revoke the old one when it suits. Deliveries are
-    /// signed with both in between.
+    /// A rotation loses no delivery if the old and the new secret are accepted for at least ten minutes:
+    /// [`Exporter::rotate_signing_secret_and_accept`](crate::Exporter::rotate_signing_secret_and_accept) does all of it.
     pub fn set_signing_secrets(&self, secrets: impl IntoIterator<Item = SigningSecret>) {
         self.deliveries.set_signing_secrets(secrets);
     }

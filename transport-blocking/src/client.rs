@@ -86,14 +86,21 @@ impl Client {
         self.secret_call(self.config.endpoint.signing_secret())
     }
 
-    /// Replaces the signing secret; the old one signs along for 24 hours.
+    /// Replaces the signing secret. The service signs with the old one as well for 24 hours.
+    ///
+    /// In a workspace without a secret this creates one, so that every delivery of the workspace is signed from then on.
+    /// The service may sign with the old secret alone for up to 60 s, and its retries of earlier deliveries are signed
+    /// with it, so accept both for at least ten minutes:
+    /// [`Exporter::rotate_signing_secret_and_accept`](crate::Exporter::rotate_signing_secret_and_accept) does.
     ///
     /// Refused with `previous_secret_still_active` during those hours, unless `force` is set.
     pub fn rotate_signing_secret(&self, force: bool) -> Result<SigningSecretState, Error> {
         self.secret_call(self.config.endpoint.rotate_signing_secret(force))
     }
 
-    /// Ends the validity of the secret before this one at once.
+    /// Ends the validity of the secret before this one. It takes up to 60 s until the service no longer signs with it.
+    ///
+    /// In a workspace without a secret this creates one, so that every delivery of the workspace is signed from then on.
     pub fn revoke_signing_secret(&self) -> Result<SigningSecretState, Error> {
         self.secret_call(self.config.endpoint.revoke_signing_secret())
     }

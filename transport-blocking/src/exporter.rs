@@ -6,7 +6,7 @@ use std::{
     sync::Arc,
 };
 
-use abyssale_core::{ApiKey, Limits, SigningSecret, Store, TokenPlacement};
+use abyssale_core::{ApiKey, Limits, SigningSecret, SigningSecretState, Store, TokenPlacement};
 use abyssale_host::{Callback, CallbackSettings, Error, Jobs, ListenerSettings, Settings};
 
 use crate::{Client, ClientBuilder, Job, Listener, Receiver, Resumed};
@@ -65,6 +65,26 @@ impl Exporter {
     /// The client that makes the calls.
     pub fn client(&self) -> &Client {
         &self.0.client
+    }
+
+    /// Rotates the workspace's signing secret without losing a delivery, and returns the state with the new secret.
+    ///
+    /// Deliveries signed with the old secret stay accepted beside those signed with the new one: the service may sign with
+    /// the old one for a minute, and its retries for hours. To end that, for instance ten minutes later, give the new
+    /// secret alone to [`Receiver::set_signing_secrets`]. Save the new secret: the next process needs it.
+    ///
+    /// In a workspace without a secret this creates one, so that **every delivery of the workspace is signed from then
+    /// on**.
+    ///
+    /// # Errors
+    ///
+    /// Fails like [`Client::rotate_signing_secret`]. Then the old secret is accepted as before; if the answer was lost, the
+    /// service signs with both for 24 hours, and [`Client::signing_secret`] returns the new one.
+    pub fn rotate_signing_secret_and_accept(&self, force: bool) -> Result<SigningSecretState, Error> {
+        let old = self.client().signing_secret()?;
+        let new = self.client().rotate_signing_secret(force)?;
+        self.receiver().set_signing_secrets([new.secret.clone(), old.secret]);
+        Ok(new)
     }
 
     pub(crate) fn jobs(&self) -> &Jobs {

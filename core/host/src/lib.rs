@@ -18,6 +18,7 @@
 //! | event received | INFO | `abyssale::job` | `export_id` |
 //! | retrying | WARN | `abyssale::job` | `retry` `after_ms` `reason` |
 //! | outcome unknown | WARN | `abyssale::job` | `reason` |
+//! | delivery not taken | WARN | `abyssale::job` | `reason` |
 //! | conflicting event ignored | WARN | `abyssale::job` | `export_id` |
 //! | job done | INFO | `abyssale::job` | `bytes` `duration_ms` |
 //! | job failed | INFO | `abyssale::job` | `failure` `duration_ms` |

@@ -16,7 +16,7 @@ use super::{
     text::Text,
     tree::{self, Keys},
 };
-use crate::response::BYTE_ORDER_MARK;
+use crate::response::without_byte_order_marks;
 
 /// Parses a body in any format.
 pub(super) fn read(body: &[u8], limits: &ReadLimits) -> Reading {
@@ -187,7 +187,7 @@ impl<'a> Top<'a> {
 /// Returns the body as text, without a byte order mark. Each sequence that is not UTF-8 is replaced by one byte, so that the
 /// text does not grow.
 fn text_of(body: &[u8]) -> Cow<'_, str> {
-    let body = body.strip_prefix(BYTE_ORDER_MARK).unwrap_or(body);
+    let body = without_byte_order_marks(body);
     let body = body.get(..MAX_TEXT).unwrap_or(body);
     if let Ok(text) = str::from_utf8(body) {
         return Cow::Borrowed(text);

@@ -45,8 +45,11 @@ fn is_object(data: &[u8]) -> bool {
         && serde_json::from_slice::<IgnoredAny>(data).is_ok()
 }
 
-fn without_mark(data: &[u8]) -> &[u8] {
-    data.strip_prefix(b"\xef\xbb\xbf").unwrap_or(data)
+fn without_mark(mut data: &[u8]) -> &[u8] {
+    while let Some(rest) = data.strip_prefix(b"\xef\xbb\xbf") {
+        data = rest;
+    }
+    data
 }
 
 /// The fields of `data` or `payload`, if the id of an export is there and not beside it.
