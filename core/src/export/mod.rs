@@ -1,9 +1,10 @@
 //! One export, from the order to the archive.
 //!
 //! [`Export`] is a state machine: it is told what happened ([`Input`]), and says what to do ([`Output`]). `state` has its
-//! states, `transitions` all changes of them, `snapshot` their saved form.
+//! states, `transitions` and `downloads` all changes of them, `snapshot` their saved form.
 
 mod config;
+mod downloads;
 mod failure;
 mod input;
 mod output;

@@ -3,7 +3,7 @@
 use alloc::boxed::Box;
 use core::iter;
 
-use super::{Exports, JobId, Stored};
+use super::{Exports, JobId, managed_job::Stored};
 use crate::export::Snapshot;
 
 impl Exports {
