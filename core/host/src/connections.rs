@@ -2,7 +2,7 @@
 //!
 //! A delivery must get in although silent peers hold every connection, and must not be cut off although thousands of
 //! deliveries arrive at once. So a newcomer waits until a connection ends, or until one has been sending its request for
-//! more than [`GRACE`]. Everything behind the newcomer waits in the kernel's queue.
+//! more than its grace period. Everything behind the newcomer waits in the kernel's queue.
 
 use std::{
     collections::BTreeMap,
