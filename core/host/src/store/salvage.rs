@@ -107,6 +107,8 @@ fn sort(connection: &Connection, last_write: Option<u64>) -> Option<Salvage> {
             // A job that a whole list leaves out was removed, or its page was.
             None => !is_whole,
         };
+        // Only the list shows that a record is the newest of its job.
+        let is_behind = is_behind || !numbers.contains_key(&id);
         match record.filter(is_listed) {
             Some(record) if is_behind => salvage.outdated.push((job, Write::Save(record))),
             Some(record) => salvage.intact.push((job, Write::Save(record))),
