@@ -1,7 +1,8 @@
 //! The SQLite file of a store: its schema, how it is opened, what is checked in it, and how records are written.
 //!
 //! Three tables' worth of pages, so that damage to one of them is told by another: `jobs` holds the records, each with a
-//! checksum; the index `numbers` repeats ids and checksums; `totals` holds how many jobs there are and counts the writes.
+//! checksum; the index `numbers` repeats ids and checksums; `totals` holds how many jobs there are, the sum of their
+//! checksums, and counts the writes. The sum is what tells a mixture of old and new pages, as half a checkpoint leaves it.
 
 use std::{
     collections::BTreeMap,
@@ -12,7 +13,8 @@ use std::{
 
 use abyssale_core::{JobId, StoreError, Write};
 use rusqlite::{
-    Connection, ErrorCode, OpenFlags, TransactionBehavior, config::DbConfig, ffi, limits::Limit, params,
+    Connection, ErrorCode, OpenFlags, OptionalExtension as _, TransactionBehavior, config::DbConfig, ffi,
+    limits::Limit, params,
 };
 use sha2::{Digest as _, Sha256};
 
@@ -31,6 +33,8 @@ pub(super) struct Totals {
     pub(super) writes: u64,
     /// How many jobs there are.
     pub(super) jobs: u64,
+    /// The wrapping sum of their checksums, which every write keeps up to date.
+    pub(super) sums: i64,
 }
 
 /// Why a database is not used.
@@ -69,23 +73,29 @@ impl Database {
     /// Everything in it, checked once more.
     pub(super) fn load(&self) -> Result<Vec<(JobId, Vec<u8>)>, Fault> {
         let mut records = Vec::new();
-        read(&self.connection, self.totals.jobs, |job, record| records.push((job, record)))?;
+        read(&self.connection, self.totals, |job, record| records.push((job, record)))?;
         Ok(records)
     }
 
     /// Carries out all of it or nothing, and waits for the disk. Returns the number of the write.
     pub(super) fn write(&mut self, batch: &[(JobId, Write)]) -> Result<u64, Fault> {
-        let Totals { writes, mut jobs } = self.totals;
+        let Totals { writes, mut jobs, mut sums } = self.totals;
         let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
         {
+            let mut former = transaction.prepare("SELECT sum FROM jobs WHERE id = ?1")?;
             let mut update = transaction.prepare("UPDATE jobs SET record = ?2, sum = ?3 WHERE id = ?1")?;
             let mut insert = transaction.prepare("INSERT INTO jobs (id, record, sum) VALUES (?1, ?2, ?3)")?;
             let mut delete = transaction.prepare("DELETE FROM jobs WHERE id = ?1")?;
             for (job, write) in batch {
                 let id = job.as_u64();
+                let before: Option<i64> =
+                    former.query_row([id.cast_signed()], |row| row.get(0)).optional()?;
+                sums = sums.wrapping_sub(before.unwrap_or_default());
                 match write {
                     Write::Save(record) => {
-                        let row = params![id.cast_signed(), record, checksum(id, record)];
+                        let sum = checksum(id, record);
+                        sums = sums.wrapping_add(sum);
+                        let row = params![id.cast_signed(), record, sum];
                         if update.execute(row)? == 0 {
                             insert.execute(row)?;
                             jobs += 1;
@@ -95,8 +105,8 @@ impl Database {
                 }
             }
         }
-        let totals = Totals { writes: writes + 1, jobs };
-        transaction.execute("UPDATE totals SET writes = ?1, jobs = ?2, sum = ?3", totals.row())?;
+        let totals = Totals { writes: writes + 1, jobs, sums };
+        transaction.execute("UPDATE totals SET writes = ?1, jobs = ?2, sums = ?3, sum = ?4", totals.row())?;
         transaction.commit()?;
         self.totals = totals;
         Ok(totals.writes)
@@ -105,19 +115,25 @@ impl Database {
 
 impl Totals {
     pub(super) fn read(connection: &Connection) -> Result<Self, Fault> {
-        let row = connection.query_row("SELECT writes, jobs, sum FROM totals", [], |row| {
-            Ok([row.get::<_, i64>(0)?, row.get(1)?, row.get(2)?])
+        let row = connection.query_row("SELECT writes, jobs, sums, sum FROM totals", [], |row| {
+            Ok([row.get::<_, i64>(0)?, row.get(1)?, row.get(2)?, row.get(3)?])
         })?;
-        let totals = Self { writes: row[0].cast_unsigned(), jobs: row[1].cast_unsigned() };
+        let totals = Self { writes: row[0].cast_unsigned(), jobs: row[1].cast_unsigned(), sums: row[2] };
         if totals.row() != row {
             return Err(Fault::Damaged("its totals have a wrong checksum".into()));
         }
         Ok(totals)
     }
 
-    fn row(self) -> [i64; 3] {
-        let Self { writes, jobs } = self;
-        [writes.cast_signed(), jobs.cast_signed(), checksum(writes, &jobs.to_be_bytes())]
+    fn row(self) -> [i64; 4] {
+        let Self { writes, jobs, sums } = self;
+        let content = [jobs.to_be_bytes(), sums.to_be_bytes()].concat();
+        [writes.cast_signed(), jobs.cast_signed(), sums, checksum(writes, &content)]
+    }
+
+    /// Whether an index with these checksums is the one that was written last.
+    pub(super) fn describe<'a>(self, index: impl Iterator<Item = &'a i64>) -> bool {
+        self.sums == index.fold(0, |sums: i64, sum| sums.wrapping_add(*sum))
     }
 }
 
@@ -179,8 +195,7 @@ pub(super) fn create_as(path: &Path) -> Result<(), StoreError> {
             "PRAGMA page_size = {PAGE}; PRAGMA journal_mode = WAL; PRAGMA application_id = {APPLICATION};
              BEGIN; {TOTALS}; {JOBS}; {NUMBERS}; PRAGMA user_version = {VERSION};"
         ))?;
-        let [writes, jobs, sum] = Totals::default().row();
-        connection.execute("INSERT INTO totals VALUES (1, ?1, ?2, ?3)", [writes, jobs, sum])?;
+        connection.execute("INSERT INTO totals VALUES (1, ?1, ?2, ?3, ?4)", Totals::default().row())?;
         connection.execute_batch("COMMIT; PRAGMA wal_checkpoint(TRUNCATE)")?;
         connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, false)?;
         connection.close().map_err(|(_, error)| error)
@@ -258,7 +273,7 @@ fn check(connection: &Connection) -> Result<Totals, Fault> {
         return Err(Fault::Damaged(verdict));
     }
     let totals = Totals::read(connection)?;
-    read(connection, totals.jobs, |_, _| {})?;
+    read(connection, totals, |_, _| {})?;
     Ok(totals)
 }
 
@@ -273,12 +288,15 @@ pub(super) fn check_schema(connection: &Connection) -> Result<(), Fault> {
 }
 
 /// Reads all records, and compares them with their checksums, the index and the totals.
-fn read(connection: &Connection, jobs: u64, mut each: impl FnMut(JobId, Vec<u8>)) -> Result<(), Fault> {
+fn read(connection: &Connection, totals: Totals, mut each: impl FnMut(JobId, Vec<u8>)) -> Result<(), Fault> {
     let mut numbers = connection.prepare(BY_NUMBER)?;
     let numbers = numbers.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?;
     let mut numbers: BTreeMap<i64, i64> = numbers.collect::<Result<_, _>>()?;
-    if numbers.len() as u64 != jobs {
-        return Err(Fault::Damaged(format!("it lists {} jobs and counts {jobs}", numbers.len())));
+    if numbers.len() as u64 != totals.jobs {
+        return Err(Fault::Damaged(format!("it lists {} jobs and counts {}", numbers.len(), totals.jobs)));
+    }
+    if !totals.describe(numbers.values()) {
+        return Err(Fault::Damaged("its list of jobs is not the one that was written last".into()));
     }
     let mut statement = connection.prepare(BY_ROW)?;
     let mut rows = statement.query([])?;
@@ -327,7 +345,7 @@ pub(super) const BY_ROW: &str = "SELECT id, record, sum FROM jobs NOT INDEXED OR
 pub(super) const BY_NUMBER: &str = "SELECT id, sum FROM jobs INDEXED BY numbers ORDER BY id";
 
 // In the order of their first pages: the smallest are the last to be cut off.
-const TOTALS: &str = "CREATE TABLE totals (id INTEGER PRIMARY KEY, writes INTEGER NOT NULL, jobs INTEGER NOT NULL, sum INTEGER NOT NULL) STRICT";
+const TOTALS: &str = "CREATE TABLE totals (id INTEGER PRIMARY KEY, writes INTEGER NOT NULL, jobs INTEGER NOT NULL, sums INTEGER NOT NULL, sum INTEGER NOT NULL) STRICT";
 const JOBS: &str =
     "CREATE TABLE jobs (id INTEGER PRIMARY KEY, record BLOB NOT NULL, sum INTEGER NOT NULL) STRICT";
 const NUMBERS: &str = "CREATE INDEX numbers ON jobs (id, sum)";

@@ -98,7 +98,11 @@ fn sort(connection: &Connection, last_write: Option<u64>) -> Option<Salvage> {
     if totals.is_none() && all.is_empty() {
         return None;
     }
-    let is_behind = totals.zip(last_write).is_some_and(|(totals, last)| totals.writes < last);
+    let is_newest = |totals: &Totals| {
+        last_write.is_none_or(|last| totals.writes >= last) && totals.describe(numbers.values())
+    };
+    // Without the totals, or with part of the index, nothing shows that a page is not older than the others.
+    let is_behind = !totals.as_ref().is_some_and(is_newest);
     for id in all {
         let job = JobId::from_u64(id.cast_unsigned());
         let record = rows.get(&id).cloned().flatten();
