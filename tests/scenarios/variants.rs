@@ -102,8 +102,7 @@ pub(crate) fn bytes_around_an_archive_are_no_part_of_it<A: Adapter>() {
     }
 }
 
-/// As curl 7.88 sends the same requests, but for its own names and its preferences: a GET announces no body, and a POST
-/// always announces one.
+/// As curl sends the same requests, a POST with `-d`: a GET announces no body, and a POST always announces one.
 pub(crate) fn requests_announce_their_bodies_as_curl_does<A: Adapter>() {
     let world = World::<A>::new(&[]);
     world.adapter.signing_secret().unwrap();

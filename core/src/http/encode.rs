@@ -82,7 +82,7 @@ mod tests {
 
     #[test]
     fn invalid_characters_are_encoded_as_every_client_does() {
-        // As curl 8 (which drops the fragment, too) and urllib3 2 send them.
+        // As urllib3 2 sends them, but for stray percent signs and line breaks.
         for (spelled, sent) in [
             ("https://h/10:30 Été – 50 %.png", "https://h/10:30%20%C3%89t%C3%A9%20%E2%80%93%2050%20%.png"),
             ("https://h/a|b.zip?q=x|y", "https://h/a%7Cb.zip?q=x%7Cy"),
