@@ -75,7 +75,7 @@ fn an_export_survives_kill_9() {
         .map(|entry| entry.unwrap().file_name().into_string().unwrap())
         .collect();
     let mut expected: BTreeSet<_> = ids.iter().map(|id| format!("{id}.zip")).collect();
-    expected.insert("jobs".into());
+    expected.extend(["jobs", "jobs.lock"].map(String::from));
     assert_eq!(found, expected, "seed {seed}");
     for id in &ids {
         assert_eq!(fs::metadata(world.target(id)).unwrap().len(), ARCHIVE, "seed {seed}");
