@@ -122,7 +122,7 @@ impl Options {
     }
 }
 
-/// The listening socket that whoever started this program has put in the place of its standard input, as inetd does: it
+/// The listening socket in the place of the standard input, where the parent process has put it, as inetd does: it
 /// stays open while the program is not there, so nobody who calls is turned away.
 #[cfg(unix)]
 fn inherited_socket() -> io::Result<TcpListener> {

@@ -36,7 +36,7 @@ pub fn parse(name: &str) -> Result<Option<Options>, UsageError> {
     Ok(Some(options))
 }
 
-/// The ids on standard input, which ends when it ends: only for who has asked for it, or has nothing else to go by.
+/// The ids on standard input, which ends when it ends: read only if it is asked for, or if there are no other ids.
 pub(crate) fn ids_from_stdin() -> Result<Vec<String>, UsageError> {
     if io::stdin().is_terminal() {
         complain("type the banner ids, and end with Ctrl-D");

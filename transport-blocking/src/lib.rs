@@ -18,7 +18,7 @@
 //! |---|---|
 //! | get archives | [`Exporter`] |
 //! | make one call at a time | [`Client`] |
-//! | receive deliveries, whoever asked for them | [`Receiver`] |
+//! | receive deliveries, without exports of your own | [`Receiver`] |
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod client;

@@ -246,7 +246,7 @@ fn beside(target: &Path, suffix: &str) -> PathBuf {
 
 fn read_bounded(path: &Path) -> io::Result<Vec<u8>> {
     let mut content = Vec::new();
-    // A pipe that lies in wait there would keep whoever opens it waiting.
+    // Opening a pipe in its place would block.
     if !fs::symlink_metadata(path)?.is_file() {
         return Err(io::ErrorKind::InvalidInput.into());
     }

@@ -1,4 +1,4 @@
-//! A job for who has the event already and wants no more than its archive.
+//! A job for an event that is here already: it only downloads the archive.
 
 use std::sync::Arc;
 

@@ -25,7 +25,7 @@ impl Inbox {
         Ok(Self { listener, open: Vec::new() })
     }
 
-    /// The socket, for who can wait for it.
+    /// The socket, for a program that can wait for it.
     pub fn listener(&self) -> &TcpListener {
         &self.listener
     }

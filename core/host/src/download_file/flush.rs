@@ -41,7 +41,7 @@ impl Flusher {
         }
     }
 
-    /// Ends it, and says what it has met: an error of the disk is told once, to whoever flushes first.
+    /// Ends it, and returns the error that it met: the system reports an error of the disk once, to the first flush.
     pub(super) fn stop(&mut self) -> io::Result<()> {
         let Some(Worker { nudge, thread }) = self.worker.take() else { return Ok(()) };
         drop(nudge);
