@@ -25,7 +25,7 @@ pub(crate) fn accepted(client: &OfficialClient) {
 pub(crate) fn refused_in_the_current_dialect(client: &OfficialClient) {
     let simulator = simulator(Dialect::Current, &[]);
     let [outcome] = &client.calls(&simulator, &[export(&["short"], "nowhere")])[..] else { panic!() };
-    assert_raised(outcome, "AbyssaleAPIError", 400, Some("invalid_payload"));
+    assert_raised(outcome, "AbyssaleAPIError", 400, Some("invalid_format"));
     assert_eq!(outcome["message"], "The body is not valid.");
     let errors: Vec<_> = outcome["errors"].as_array().unwrap().iter().map(|error| &error["path"]).collect();
     assert_eq!(errors, ["ids[0]", "callback_url"], "{outcome}");
