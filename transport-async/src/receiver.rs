@@ -12,7 +12,7 @@ use abyssale_host::{
     connections::lengthen_backlog,
 };
 use tokio::{
-    sync::oneshot,
+    sync::oneshot::{self, error::TryRecvError},
     time::{Instant, timeout_at},
 };
 
@@ -79,14 +79,18 @@ impl Receiver {
         body: &[u8],
         deadline: Instant,
     ) -> impl Future<Output = Reply> + Send + use<> {
-        let (sender, reply) = oneshot::channel();
+        let (sender, mut reply) = oneshot::channel();
         let answer: Answer = Box::new(move |reply| {
             // The request may have been given up meanwhile.
             let _dropped = sender.send(reply);
         });
         let taken = self.deliveries.take(admitted, headers, body, answer);
         async move {
-            let reply = timeout_at(deadline, reply).await.ok().and_then(Result::ok);
+            // Most replies are here already, and need no timer.
+            let reply = match reply.try_recv() {
+                Err(TryRecvError::Empty) => timeout_at(deadline, reply).await.ok().and_then(Result::ok),
+                received => received.ok(),
+            };
             taken.answered(reply.unwrap_or(Reply::Unavailable))
         }
     }

@@ -68,7 +68,8 @@ pub(crate) async fn respond<B: Body>(
         Ok(admitted) => admitted,
         Err(reply) => return reply,
     };
-    match read_body(body, admitted.body_limit(), deadline).await {
+    let body = timeout_at(deadline, read_body(body, admitted.body_limit())).await;
+    match body.unwrap_or(Err(Reply::TooSlow)) {
         Ok(body) => {
             arrived();
             receiver.take(&admitted, &parts.headers, &body, deadline).await
@@ -88,19 +89,12 @@ pub(crate) fn answer(reply: &Reply) -> Response<Full<Bytes>> {
     response
 }
 
-async fn read_body<B: Body>(body: B, limit: usize, deadline: Instant) -> Result<Vec<u8>, Reply> {
+async fn read_body<B: Body>(body: B, limit: usize) -> Result<Vec<u8>, Reply> {
     let mut body = pin!(body);
     let mut bytes = Vec::new();
-    loop {
-        let mut piece = match timeout_at(deadline, body.frame()).await {
-            Ok(Some(Ok(frame))) => match frame.into_data() {
-                Ok(piece) => piece,
-                Err(_trailers) => continue,
-            },
-            Ok(None) => return Ok(bytes),
-            // It broke off, or took too long: either way it did not arrive whole.
-            Ok(Some(Err(_))) | Err(_) => return Err(Reply::TooSlow),
-        };
+    while let Some(frame) = body.frame().await {
+        // An error means that it broke off.
+        let Ok(mut piece) = frame.map_err(|_| Reply::TooSlow)?.into_data() else { continue };
         if piece.remaining() > limit - bytes.len() {
             return Err(Reply::TooLarge);
         }
@@ -111,4 +105,5 @@ async fn read_body<B: Body>(body: B, limit: usize, deadline: Instant) -> Result<
             piece.advance(read);
         }
     }
+    Ok(bytes)
 }
