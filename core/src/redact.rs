@@ -29,7 +29,7 @@ pub(crate) fn write_excerpt(f: &mut fmt::Formatter<'_>, text: &str, max: usize) 
     f.write_str(&excerpt(text.as_bytes(), max))
 }
 
-/// Replaces each of these secrets with an ellipsis, whether it stands there as it is or escaped as in JSON.
+/// Replaces each of these secrets with an ellipsis, in its plain form and escaped as in JSON.
 ///
 /// A secret whose beginning stands at the end of `bytes` was cut off there, and is replaced as well.
 pub(crate) fn redact<'b>(bytes: &'b [u8], secrets: &[&str]) -> Cow<'b, [u8]> {

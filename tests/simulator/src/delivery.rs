@@ -25,7 +25,7 @@ pub(crate) struct Delivery {
     pub(crate) callback_url: String,
     pub(crate) body: String,
     pub(crate) signed: Signed,
-    /// Whether the header fields that are the service's own stand there twice.
+    /// Whether the service's own header fields are sent twice.
     pub(crate) repeats_headers: bool,
 }
 
