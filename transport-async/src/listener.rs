@@ -75,7 +75,7 @@ impl Listener {
     }
 }
 
-/// What every connection needs.
+/// The part of the listener that every connection shares.
 #[derive(Clone)]
 struct Server {
     receiver: Receiver,
@@ -101,7 +101,7 @@ async fn accept(listener: TcpListener, connections: Arc<Connections>, server: Se
         }
     }
     let rest = async {
-        // Their peers count the connections that wait here as open. The runtime may not know of them yet, so ask the socket.
+        // To their peers, the connections that wait here are open. The runtime may not have reported them, so ask the socket.
         if let Ok(listener) = listener.into_std() {
             for _ in 0..server.settings.connections {
                 let Ok((stream, from)) = listener.accept() else { break };
@@ -212,7 +212,7 @@ async fn converse<S: AsyncRead + AsyncWrite + Unpin>(
             ended = connection.as_mut() => break ended,
             _ = &mut stopped, if !shutting_down => {
                 shutting_down = true;
-                // A request may be here that the runtime has not told of yet.
+                // The runtime may not have reported a request that has arrived.
                 if let Ok(ended) = timeout(LAST_BYTES, connection.as_mut()).await {
                     break ended;
                 }
@@ -244,7 +244,7 @@ async fn converse<S: AsyncRead + AsyncWrite + Unpin>(
     Ok(())
 }
 
-/// Reads to the end, or as much as a peer may still be sending.
+/// Reads to the end, at most [`LINGER_BYTES`].
 async fn discard(stream: &mut (impl AsyncRead + Unpin)) -> io::Result<()> {
     let mut buffer = vec![0; SMALLEST_BUFFER];
     let mut left = LINGER_BYTES;
@@ -257,7 +257,7 @@ async fn discard(stream: &mut (impl AsyncRead + Unpin)) -> io::Result<()> {
     Ok(())
 }
 
-/// A stream that tells when bytes arrive.
+/// A stream that records when bytes arrive.
 struct Watched<S> {
     stream: S,
     activity: Arc<Activity>,
@@ -298,7 +298,7 @@ const HEAD_FIELDS: usize = 128;
 const SMALLEST_BUFFER: usize = 8 << 10;
 /// How often a connection looks at its deadline.
 const TICK: Duration = Duration::from_secs(1);
-/// How long a connection may take to tell of bytes that arrived before the shutdown.
+/// How long to wait for the runtime to report bytes that arrived before the shutdown.
 const LAST_BYTES: Duration = Duration::from_millis(50);
 /// How long, and how much of, what is still being sent is read and discarded.
 const LINGER: Duration = Duration::from_secs(1);

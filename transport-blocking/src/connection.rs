@@ -33,9 +33,9 @@ pub(crate) struct Conversation<'a> {
     closing: &'a AtomicBool,
 }
 
-/// Why a request is not handed to the receiver.
-enum End {
-    /// The peer has gone, or sent no request in time. There is nobody to answer.
+/// Why a request is not passed to the receiver.
+enum NotReceived {
+    /// The peer has gone, or sent no request in time. There is no one to answer.
     Gone,
     /// It is not an HTTP request, or its head is too long: answered with this status.
     Malformed(u16),
@@ -43,7 +43,7 @@ enum End {
     Refused(Reply),
 }
 
-impl From<io::Error> for End {
+impl From<io::Error> for NotReceived {
     fn from(_: io::Error) -> Self {
         Self::Gone
     }
@@ -72,14 +72,14 @@ impl Conversation<'_> {
     fn exchange(&mut self) -> io::Result<bool> {
         let (reply, keep_alive) = match self.receive() {
             Ok(received) => received,
-            Err(End::Gone) => return Ok(false),
-            Err(End::Malformed(status)) => {
+            Err(NotReceived::Gone) => return Ok(false),
+            Err(NotReceived::Malformed(status)) => {
                 self.receiver.deliveries().counters().bad_request(status);
                 self.answer(status, false)?;
                 self.linger()?;
                 return Ok(false);
             }
-            Err(End::Refused(reply)) => (reply, false),
+            Err(NotReceived::Refused(reply)) => (reply, false),
         };
         let keep_alive = keep_alive && reply == Reply::Acknowledged && !self.closing.load(Ordering::SeqCst);
         self.answer(reply.status(), keep_alive)?;
@@ -91,7 +91,7 @@ impl Conversation<'_> {
     }
 
     /// Returns the reply to the next request, and whether the connection may stay open.
-    fn receive(&mut self) -> Result<(Reply, bool), End> {
+    fn receive(&mut self) -> Result<(Reply, bool), NotReceived> {
         let (request, exchange) = self.read_head()?;
         let deadline = later(self.activity.since(), self.settings.delivery_timeout);
         if self.settings.is_health_check(request.method().as_str(), request.uri().path()) {
@@ -101,10 +101,13 @@ impl Conversation<'_> {
         }
         let target = request.uri().path_and_query().map_or("/", |target| target.as_str());
         let deliveries = self.receiver.deliveries();
-        let admitted =
-            deliveries.admit(request.method().as_str(), target, request.headers()).map_err(End::Refused)?;
+        let admitted = deliveries
+            .admit(request.method().as_str(), target, request.headers())
+            .map_err(NotReceived::Refused)?;
         let body = match self.read_body(&request, exchange, admitted.body_limit()) {
-            Err(End::Refused(reply)) => return Err(End::Refused(deliveries.not_taken(reply))),
+            Err(NotReceived::Refused(reply)) => {
+                return Err(NotReceived::Refused(deliveries.not_taken(reply)));
+            }
             body => body?,
         };
         self.activity.handling();
@@ -112,10 +115,10 @@ impl Conversation<'_> {
         Ok((reply, keeps_alive(&request)))
     }
 
-    fn read_head(&mut self) -> Result<(Request<()>, Exchange<state::RecvRequest>), End> {
+    fn read_head(&mut self) -> Result<(Request<()>, Exchange<state::RecvRequest>), NotReceived> {
         let malformed = |error| match error {
-            ProtocolError::HttpParseTooManyHeaders => End::Malformed(431),
-            _ => End::Malformed(400),
+            ProtocolError::HttpParseTooManyHeaders => NotReceived::Malformed(431),
+            _ => NotReceived::Malformed(400),
         };
         loop {
             if !self.unread.is_empty() {
@@ -126,19 +129,19 @@ impl Conversation<'_> {
                     return Ok((request, exchange));
                 }
                 if self.unread.len() >= self.settings.head_bytes.max(SMALLEST_HEAD) {
-                    return Err(End::Malformed(431));
+                    return Err(NotReceived::Malformed(431));
                 }
             }
             match self.read_more() {
-                Ok(0) if self.unread.is_empty() => return Err(End::Gone),
+                Ok(0) if self.unread.is_empty() => return Err(NotReceived::Gone),
                 // It broke off in the middle.
-                Ok(0) => return Err(End::Malformed(400)),
+                Ok(0) => return Err(NotReceived::Malformed(400)),
                 Ok(_) => {}
                 Err(error) => {
                     if error.kind() == io::ErrorKind::TimedOut && self.activity.phase() == Phase::Receiving {
                         self.receiver.deliveries().counters().reply(&Reply::TooSlow);
                     }
-                    return Err(End::Gone);
+                    return Err(NotReceived::Gone);
                 }
             }
         }
@@ -149,14 +152,14 @@ impl Conversation<'_> {
         request: &Request<()>,
         exchange: Exchange<state::RecvRequest>,
         limit: usize,
-    ) -> Result<Vec<u8>, End> {
+    ) -> Result<Vec<u8>, NotReceived> {
         let mut body = Vec::new();
         // Without either field HTTP has no body, whereas ureq-proto would wait for chunks.
         let headers = request.headers();
         if !headers.contains_key(header::CONTENT_LENGTH) && !headers.contains_key(header::TRANSFER_ENCODING) {
             return Ok(body);
         }
-        let malformed = |_| End::Malformed(400);
+        let malformed = |_| NotReceived::Malformed(400);
         let mut exchange = match exchange.proceed() {
             Some(RecvRequestResult::RecvBody(exchange)) => exchange,
             Some(RecvRequestResult::Send100(exchange)) => {
@@ -176,17 +179,17 @@ impl Conversation<'_> {
             self.unread.drain(..used);
             body.extend_from_slice(piece.get(..length).unwrap_or_default());
             if body.len() > limit {
-                return Err(End::Refused(Reply::TooLarge));
+                return Err(NotReceived::Refused(Reply::TooLarge));
             }
             if used == 0 && !exchange.is_ended() {
                 // The line of a chunk's size, or a trailer, that does not end.
                 if self.unread.len() > self.settings.head_bytes.max(READ) {
-                    return Err(End::Malformed(400));
+                    return Err(NotReceived::Malformed(400));
                 }
                 match self.read_more() {
-                    Ok(0) => return Err(End::Refused(Reply::TooSlow)),
+                    Ok(0) => return Err(NotReceived::Refused(Reply::TooSlow)),
                     Err(error) if error.kind() == io::ErrorKind::TimedOut => {
-                        return Err(End::Refused(Reply::TooSlow));
+                        return Err(NotReceived::Refused(Reply::TooSlow));
                     }
                     read => _ = read?,
                 }

@@ -20,16 +20,16 @@ use crate::{Receiver, connection::serve};
 
 /// Listens for deliveries until it is shut down or dropped.
 ///
-/// Dropping it answers the deliveries that have arrived whole, and waits for that; one that is still arriving is cut
-/// off, and the service delivers it again. [`shutdown`](Self::shutdown) lets those arrive, too.
+/// Dropping it waits until the deliveries that have arrived whole are answered. A delivery that is still arriving is cut
+/// off, and the service delivers it again; [`shutdown`](Self::shutdown) lets it arrive.
 #[derive(Debug)]
 pub struct Listener {
     address: SocketAddr,
-    shared: Arc<Shared>,
+    shared: Arc<ListenerState>,
 }
 
 #[derive(Debug)]
-struct Shared {
+struct ListenerState {
     receiver: Receiver,
     settings: Arc<ListenerSettings>,
     connections: Arc<Connections>,
@@ -57,7 +57,7 @@ impl Listener {
         listener.set_nonblocking(false).map_err(failed)?;
         let address = listener.local_addr().map_err(failed)?;
         let settings = Arc::new(settings.clone());
-        let shared = Arc::new(Shared {
+        let shared = Arc::new(ListenerState {
             connections: Connections::new(&settings, Arc::clone(receiver.deliveries().counters())),
             receiver,
             settings,
@@ -87,9 +87,9 @@ impl Listener {
         self.stop(Phase::Silent);
     }
 
-    /// Closes the connections in a phase up to this one, and waits for the others.
+    /// Closes the connections whose phase is at most `up_to`, and waits for the others.
     fn stop(&self, up_to: Phase) {
-        let Shared { connections, settings, closing, .. } = &*self.shared;
+        let ListenerState { connections, settings, closing, .. } = &*self.shared;
         if closing.swap(true, Ordering::SeqCst) {
             return;
         }
@@ -112,11 +112,11 @@ impl Listener {
 
     /// Wakes the accepting thread, and returns whether it ended.
     ///
-    /// Accepting blocks, and a connection is what wakes it: the last of those that wait there by now. Another process may
-    /// share the socket and accept it, or there may be no descriptor for it, so this tries again, and not for ever.
+    /// `accept` blocks, and only a connection wakes it. Another process may share the socket and accept that connection,
+    /// or there may be no descriptor for it, so this tries again for [`GIVE_UP`].
     fn wake(&self) -> bool {
         let deadline = Instant::now() + GIVE_UP;
-        // Kept open until then: only as long is an address the waker's.
+        // Kept open meanwhile, so that no other connection gets the same address.
         let mut calls = Vec::new();
         // Locked while it connects, so that the accepting thread knows its address.
         let mut accepting = self.shared.accepting();
@@ -138,15 +138,15 @@ impl Drop for Listener {
     }
 }
 
-impl Shared {
+impl ListenerState {
     fn accepting(&self) -> MutexGuard<'_, Accepting> {
         // Each change leaves it whole, so a panic elsewhere harms nothing.
         self.accepting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// Accepts until the listener closes, and then what waits in the queue: its peers count those connections as open.
-fn accept(listener: &TcpListener, shared: &Arc<Shared>) {
+/// Accepts until the listener closes, and then what waits in the queue: to their peers those connections are open.
+fn accept(listener: &TcpListener, shared: &Arc<ListenerState>) {
     let mut last_ones = shared.settings.connections;
     loop {
         let accepted = listener.accept();
@@ -166,7 +166,7 @@ fn accept(listener: &TcpListener, shared: &Arc<Shared>) {
 }
 
 /// Serves a connection in a thread of its own, once there is room for it.
-fn open(shared: &Arc<Shared>, stream: TcpStream, from: IpAddr) {
+fn open(shared: &Arc<ListenerState>, stream: TcpStream, from: IpAddr) {
     loop {
         match shared.connections.room(from) {
             Room::Yes => break,
@@ -183,8 +183,8 @@ fn open(shared: &Arc<Shared>, stream: TcpStream, from: IpAddr) {
     let serving = Arc::clone(shared);
     let work = move || {
         IN_CONNECTION.set(true);
-        let Shared { receiver, settings, closing, .. } = &*serving;
-        // The peer has gone, or was too slow; there is nobody to tell.
+        let ListenerState { receiver, settings, closing, .. } = &*serving;
+        // The peer has gone or was too slow, so there is no one to answer.
         let _gone = serve(stream, receiver, settings, connection.activity(), closing);
     };
     // The stack has the usual size, because the handler is the user's.
@@ -210,7 +210,7 @@ thread_local! {
 
 /// How long a connection that wakes the accepting thread may take, and how long to wait for its effect.
 const WAKE: Duration = Duration::from_millis(100);
-/// How long to try to wake it, and to wait for the connections that were cut off.
+/// How long to try to wake the accepting thread, and to wait for the connections that were cut off.
 const GIVE_UP: Duration = Duration::from_secs(2);
 
 #[cfg(test)]

@@ -11,13 +11,13 @@ use rustls::{ServerConfig, ServerConnection, StreamOwned};
 
 /// A connection.
 pub(crate) enum TimedStream {
-    Plain(Timed),
-    Tls(Box<StreamOwned<ServerConnection, Timed>>),
+    Plain(DeadlineStream),
+    Tls(Box<StreamOwned<ServerConnection, DeadlineStream>>),
 }
 
 impl TimedStream {
     pub(crate) fn new(stream: Arc<TcpStream>, tls: Option<&Arc<ServerConfig>>) -> io::Result<Self> {
-        let timed = Timed { stream, until: Instant::now(), reading: None, writing: None };
+        let timed = DeadlineStream { stream, until: Instant::now(), reading: None, writing: None };
         let Some(config) = tls else { return Ok(Self::Plain(timed)) };
         let session = ServerConnection::new(Arc::clone(config)).map_err(io::Error::other)?;
         Ok(Self::Tls(Box::new(StreamOwned::new(session, timed))))
@@ -54,7 +54,7 @@ impl TimedStream {
         }
     }
 
-    /// Tells the peer that nothing more will be written.
+    /// Closes the writing half.
     pub(crate) fn finish(&mut self, until: Instant) -> io::Result<()> {
         self.timed().until = until;
         if let Self::Tls(stream) = self {
@@ -64,7 +64,7 @@ impl TimedStream {
         self.timed().stream.shutdown(Shutdown::Write)
     }
 
-    fn timed(&mut self) -> &mut Timed {
+    fn timed(&mut self) -> &mut DeadlineStream {
         match self {
             Self::Plain(stream) => stream,
             Self::Tls(stream) => &mut stream.sock,
@@ -74,7 +74,7 @@ impl TimedStream {
 
 /// A socket on which nothing takes longer than `until`, however slowly the peer sends: TLS reads several times before it
 /// returns a byte.
-pub(crate) struct Timed {
+pub(crate) struct DeadlineStream {
     stream: Arc<TcpStream>,
     until: Instant,
     /// The time-outs that are set. Setting one is a system call, so a difference of [`TRIFLE`] changes nothing.
@@ -82,15 +82,15 @@ pub(crate) struct Timed {
     writing: Option<Duration>,
 }
 
-impl Timed {
-    /// Returns how long may still be waited.
+impl DeadlineStream {
+    /// Returns the time until the deadline.
     fn left(&self) -> io::Result<Duration> {
         let left = self.until.saturating_duration_since(Instant::now());
         if left.is_zero() { Err(io::ErrorKind::TimedOut.into()) } else { Ok(left) }
     }
 }
 
-impl Read for Timed {
+impl Read for DeadlineStream {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let left = self.left()?;
         if !is_near(self.reading, left) {
@@ -101,7 +101,7 @@ impl Read for Timed {
     }
 }
 
-impl Write for Timed {
+impl Write for DeadlineStream {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let left = self.left()?;
         if !is_near(self.writing, left) {
@@ -116,12 +116,12 @@ impl Write for Timed {
     }
 }
 
-/// Whether the time-out that is set differs by at most a trifle.
+/// Returns whether the time-out that is set differs by at most [`TRIFLE`].
 fn is_near(set: Option<Duration>, left: Duration) -> bool {
     set.is_some_and(|set| set <= left + TRIFLE && set + TRIFLE >= left)
 }
 
-/// Whether nothing worse happened than that no byte came in time.
+/// Returns whether the error only means that no byte has arrived yet.
 fn may_go_on(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::Interrupted | io::ErrorKind::TimedOut | io::ErrorKind::WouldBlock)
 }

@@ -1,4 +1,4 @@
-//! One attempt at a call or a download, as `tracing` shows it: a span, and an event that says how the attempt ended.
+//! The `tracing` span of one attempt at a call or a download, and the event that tells how the attempt ended.
 
 use std::time::Instant;
 
@@ -9,7 +9,7 @@ use abyssale_core::{
 };
 use tracing::{Id, Span, debug, debug_span};
 
-/// A call or a download that is under way. Dropped before its end, it was given up.
+/// The span of a call or a download. Dropping it before its end logs that the attempt was given up.
 #[derive(Debug)]
 pub struct Attempt {
     timed: Timed,
@@ -102,7 +102,7 @@ pub(crate) fn millis_since(begun: Instant) -> u64 {
     u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX)
 }
 
-/// The path tells the endpoint, whatever the base URL begins with.
+/// Returns the name of the endpoint, which the end of the path tells.
 fn endpoint(request: &Request) -> &'static str {
     let path = request.url().path();
     let known = [

@@ -1,13 +1,13 @@
-//! The clock that core is handed: wall-clock time that does not jump.
+//! The clock of the jobs: wall-clock time that does not jump.
 
 use std::time::{Instant, SystemTime};
 
 use abyssale_core::Timestamp;
 
-/// The wall clock as it stood when this was made, moved on by the monotonic clock.
+/// The wall clock's time at creation, advanced by the monotonic clock.
 ///
-/// So a deadline is neither skipped nor prolonged when somebody sets the machine's clock. The price
-/// is that such a correction is not seen until the program starts again.
+/// A deadline is therefore neither skipped nor prolonged when the machine's clock is set. Such a correction counts only
+/// after the program is restarted.
 #[derive(Clone, Copy, Debug)]
 pub struct Clock {
     started: Instant,
@@ -15,22 +15,22 @@ pub struct Clock {
 }
 
 impl Clock {
-    /// Takes the time.
+    /// Reads the wall clock.
     pub fn new() -> Self {
         Self { started: Instant::now(), epoch: Self::wall() }
     }
 
-    /// What time the wall clock shows at this moment, corrections and all.
+    /// Returns the time of the machine's wall clock now.
     ///
-    /// For comparing with other people's clocks, as signatures ask for: there a clock that was set right, or a
-    /// machine that slept, has to count at once. Not for deadlines.
+    /// Use it to compare with another machine's time, as in a signature: a corrected clock must count at once there. Do
+    /// not use it for deadlines.
     pub fn wall() -> Timestamp {
         let since_epoch = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
-        // A machine whose clock stands before 1970 lives in 1970.
+        // A clock that is set before 1970 counts as 1970.
         Timestamp::default().saturating_add(since_epoch.unwrap_or_default())
     }
 
-    /// What time it is.
+    /// Returns the current time.
     pub fn now(&self) -> Timestamp {
         self.epoch.saturating_add(self.started.elapsed())
     }

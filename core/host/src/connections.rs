@@ -31,10 +31,10 @@ pub struct Connections {
 #[derive(Debug, Default)]
 struct Open {
     next: u64,
-    connections: BTreeMap<u64, Entry>,
+    connections: BTreeMap<u64, OpenConnection>,
 }
 
-struct Entry {
+struct OpenConnection {
     network: IpAddr,
     activity: Arc<Activity>,
     close: Box<dyn Fn(Shutdown) + Send + Sync>,
@@ -53,7 +53,7 @@ pub enum Room {
 }
 
 impl Connections {
-    /// No connection, of a listener with these settings.
+    /// Creates the bookkeeping of a listener with these settings, without a connection yet.
     pub fn new(settings: &Arc<ListenerSettings>, counters: Arc<Counters>) -> Arc<Self> {
         Arc::new(Self {
             settings: Arc::clone(settings),
@@ -80,7 +80,7 @@ impl Connections {
         let number = open.next;
         open.next += 1;
         let (shared, close) = (Arc::clone(&activity), Box::new(close));
-        let entry = Entry { network: network(from), activity: shared, close, cut_off: false };
+        let entry = OpenConnection { network: network(from), activity: shared, close, cut_off: false };
         open.connections.insert(number, entry);
         Connection { connections: Arc::clone(self), number, activity }
     }
@@ -94,7 +94,8 @@ impl Connections {
         }
     }
 
-    /// Whether there is room for a connection from this address, if need be after another one was cut off.
+    /// Returns whether a connection from this address may be opened. If there is no room, cuts off a connection that has
+    /// had its [`GRACE`].
     pub fn room(&self, from: IpAddr) -> Room {
         let mut open = self.lock();
         if let Some(most) = self.settings.connections_per_address {
@@ -112,7 +113,7 @@ impl Connections {
         Room::After(self.make_room(&mut open))
     }
 
-    /// Returns how long to wait before the next connection is accepted, after one could not be for this reason.
+    /// Counts a connection that could not be accepted, and returns how long to wait before the next one is accepted.
     pub fn not_accepted(&self, reason: &io::Error) -> Duration {
         use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset, Interrupted, WouldBlock};
         match reason.kind() {
@@ -124,13 +125,14 @@ impl Connections {
         }
     }
 
-    /// The same where the process has no descriptor, thread or memory left. Connections hold those too, so one makes room.
+    /// Makes room because the process has no descriptor, thread or memory left: each connection holds some. Returns how
+    /// long to wait before the next connection is accepted.
     pub fn exhausted(&self, reason: &io::Error) -> Duration {
         self.counters.not_accepted(reason);
         self.make_room(&mut self.lock()).min(SOON)
     }
 
-    /// Waits until a connection ends, at most this long.
+    /// Waits until a connection ends, at most `at_most`.
     pub fn wait(&self, at_most: Duration) {
         let open = self.lock();
         if !open.connections.is_empty() {
@@ -138,18 +140,18 @@ impl Connections {
         }
     }
 
-    /// Returns how many there are.
+    /// Returns the number of open connections.
     pub fn len(&self) -> usize {
         self.lock().connections.len()
     }
 
-    /// Whether there is none.
+    /// Returns whether no connection is open.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// Cuts off the connection that has waited for its peer for longest, if it had its [`GRACE`], and returns how long to
-    /// wait for the room. One at a time: the room is there when the connection has ended.
+    /// Cuts off the connection that has waited for its peer for longest, if it has had its [`GRACE`]. Returns how long to
+    /// wait before asking again. One connection is cut off at a time, because the room is free only once it has ended.
     fn make_room(&self, open: &mut Open) -> Duration {
         if open.connections.values().any(|entry| entry.cut_off) {
             return SOON;
@@ -181,7 +183,7 @@ pub struct Connection {
 }
 
 impl Connection {
-    /// What it is doing.
+    /// Returns what the connection is doing.
     pub fn activity(&self) -> &Arc<Activity> {
         &self.activity
     }
@@ -205,9 +207,9 @@ pub struct Activity {
 /// What a connection is doing.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
 pub enum Phase {
-    /// Nothing, between two requests or after the last.
+    /// Open between two requests, or after the last one.
     Idle,
-    /// Nothing yet: no byte has come.
+    /// Open, and no byte has arrived yet.
     Silent,
     /// A request is arriving.
     Receiving,
@@ -216,7 +218,7 @@ pub enum Phase {
 }
 
 impl Activity {
-    /// Bytes have arrived.
+    /// Records that bytes have arrived.
     pub fn received(&self) {
         match self.phase() {
             // The first byte does not make a connection younger.
@@ -226,12 +228,12 @@ impl Activity {
         }
     }
 
-    /// A request has arrived whole.
+    /// Records that a request has arrived whole.
     pub fn handling(&self) {
         self.enter(Phase::Handling, Instant::now());
     }
 
-    /// A request was answered, or refused.
+    /// Records that a request was answered or refused.
     pub fn answered(&self) {
         self.enter(Phase::Idle, Instant::now());
     }
@@ -252,7 +254,8 @@ impl Activity {
         self.epoch + Duration::from_micros(self.state.load(Ordering::SeqCst) >> 2)
     }
 
-    /// Returns until when the peer may take to send something, or `None` while a request is being handled.
+    /// Returns when the peer must have sent the rest of its request or the next one; `None` while a request is being
+    /// handled.
     pub fn deadline(&self, settings: &ListenerSettings) -> Option<Instant> {
         let timeout = match self.phase() {
             Phase::Idle => settings.idle_timeout,
@@ -275,12 +278,12 @@ pub fn lengthen_backlog(socket: &TcpListener) -> io::Result<()> {
     socket2::SockRef::from(socket).listen(i32::MAX)
 }
 
-/// Returns the moment a time after another, or as far ahead as a clock can tell.
+/// Returns `from + by`, or a year after `from` if the sum overflows.
 pub fn later(from: Instant, by: Duration) -> Instant {
     from.checked_add(by).or_else(|| from.checked_add(A_YEAR)).unwrap_or(from)
 }
 
-/// A peer with an IPv6 address has 2^64 of them.
+/// Returns the address that counts as one peer: a host with IPv6 usually has a whole network of 64 bits.
 fn network(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V4(address) => address.into(),
@@ -288,9 +291,9 @@ fn network(address: IpAddr) -> IpAddr {
     }
 }
 
-impl fmt::Debug for Entry {
+impl fmt::Debug for OpenConnection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Entry").field("network", &self.network).finish_non_exhaustive()
+        f.debug_struct("OpenConnection").field("network", &self.network).finish_non_exhaustive()
     }
 }
 

@@ -1,4 +1,4 @@
-//! What has come of the requests to a callback address, in figures that a program can read at any time.
+//! Counters of the replies to requests at a callback URL, and of a listener's connections.
 
 use std::{
     io,
@@ -13,16 +13,16 @@ use crate::pace::Pace;
 
 macro_rules! counters {
     ($($(#[$doc:meta])* $name:ident,)*) => {
-        /// How often each thing has happened since the receiver was made.
+        /// The counters of a receiver since it was created.
         ///
-        /// A snapshot: while requests arrive, two figures may be of different moments.
+        /// While requests arrive, two of them may be of different moments.
         #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
         #[non_exhaustive]
         pub struct Counts {
             $($(#[$doc])* pub $name: u64,)*
         }
 
-        /// Counts. Shared by the receiver's clones and its listeners.
+        /// Counts replies and connections. The receiver's clones and its listeners share one.
         #[derive(Debug, Default)]
         pub struct Counters {
             $($name: AtomicU64,)*
@@ -30,7 +30,7 @@ macro_rules! counters {
         }
 
         impl Counters {
-            /// The figures at this moment.
+            /// Returns the counters at this moment.
             pub fn read(&self) -> Counts {
                 Counts { $($name: self.$name.load(Ordering::Relaxed),)* }
             }
@@ -39,29 +39,29 @@ macro_rules! counters {
 }
 
 counters! {
-    /// Answered 200: an event that was taken, was known already, or is none of our concern.
+    /// Answered 200: the event was taken, was known already, or concerns no job of this program.
     acknowledged,
-    /// Answered 400: genuine, and not an event that can be read.
+    /// Answered 400: genuine, but the event cannot be parsed.
     unreadable,
     /// Answered 401: neither a signature nor a delivery id.
     missing,
-    /// Answered 401: a signature of another form.
+    /// Answered 401: the signature is malformed.
     malformed,
-    /// Answered 401: a signature too far from the present.
+    /// Answered 401: signed too long ago, or in the future.
     stale,
-    /// Answered 401: a signature that fits no secret and body.
+    /// Answered 401: the signature fits none of the secrets.
     mismatch,
-    /// Answered 401: a delivery without the signature that is required.
+    /// Answered 401: unsigned, and a signature is required.
     unsigned,
-    /// Answered 404: another path, or a token that nobody waits for.
+    /// Answered 404: another path, or a token that no job has.
     not_found,
-    /// Answered 405.
+    /// Answered 405: not a POST.
     not_post,
     /// Answered 408, or cut off: the request took too long, or broke off.
     too_slow,
-    /// Answered 413.
+    /// Answered 413: the body is too large.
     too_large,
-    /// Answered 415.
+    /// Answered 415: the body is encoded.
     encoded,
     /// Answered 429: no room to keep the event.
     no_room,
@@ -75,13 +75,13 @@ counters! {
     turned_away,
     /// Connections that a listener cut off to make room for others.
     made_room,
-    /// Times that a listener could not accept a connection, or start a thread for it: the process had no descriptor left,
-    /// most likely, or no memory.
+    /// How often a listener could not accept a connection or start a thread for it, most likely because the process has no
+    /// descriptor or memory left.
     not_accepted,
 }
 
 impl Counters {
-    /// An answer that was given.
+    /// Counts a reply.
     pub fn reply(&self, reply: &Reply) {
         increase(match reply {
             Reply::Acknowledged => &self.acknowledged,
@@ -110,7 +110,7 @@ impl Counters {
         }
     }
 
-    /// An answer to what is no request, with this status.
+    /// Counts an answer with this status to bytes that are no HTTP request.
     pub fn bad_request(&self, status: u16) {
         increase(&self.bad_request);
         debug!(target: DELIVERY, status, refusal = "not an HTTP request", "request refused");

@@ -1,13 +1,11 @@
-//! What both transports need of an operating system, so that neither repeats the other and core
-//! stays free of it: settings from the environment, a clock, randomness, files, and the
-//! jobs of an exporter and how they are saved.
+//! The part of the transports that needs an operating system but no network: settings from the environment, a clock,
+//! randomness, files, the jobs of an exporter, and how they are saved.
 //!
-//! There is no network in here. Most programs use `abyssale-blocking` or `abyssale-async`, which
-//! show everything of it that a user needs.
+//! Programs use `abyssale-blocking` or `abyssale-async`, which re-export what a user needs of it.
 //!
 //! # Spans and events
 //!
-//! The adapters emit these through [`tracing`](https://docs.rs/tracing). Without a subscriber they cost next to nothing.
+//! The transports emit these through [`tracing`](https://docs.rs/tracing). Without a subscriber they cost next to nothing.
 //!
 //! | what | level | target | fields |
 //! |---|---|---|---|

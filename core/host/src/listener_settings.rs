@@ -1,4 +1,4 @@
-//! What a listener allows its peers, the same in both transports.
+//! The limits and time-outs of a listener, the same in both transports.
 
 use std::{sync::Arc, time::Duration};
 
@@ -27,8 +27,7 @@ pub struct ListenerSettings {
     /// How long a delivery may take until it is answered: TLS handshake, head, body and saving together. Default: 12 s,
     /// since the service waits for 15 s.
     ///
-    /// A peer whose head is late is cut off, one whose body is late is answered 408, and 503 is the answer when the store
-    /// is late.
+    /// If the head is late, the connection is cut off. If the body is late, the answer is 408; if the store is late, 503.
     pub delivery_timeout: Duration,
     /// How long a connection may stay open between two requests. Default: 75 s, longer than proxies keep theirs.
     pub idle_timeout: Duration,
@@ -59,11 +58,11 @@ impl Default for ListenerSettings {
 }
 
 impl ListenerSettings {
-    /// Whether a request asks for the health of the listener.
+    /// Returns whether a request is a health check.
     pub fn is_health_check(&self, method: &str, path: &str) -> bool {
         matches!(method, "GET" | "HEAD") && self.health_path.as_deref() == Some(path)
     }
 }
 
-/// How long a delivery may take until it is answered, unless a listener's settings say otherwise.
+/// The default of [`ListenerSettings::delivery_timeout`].
 pub const DELIVERY_TIMEOUT: Duration = Duration::from_secs(12);

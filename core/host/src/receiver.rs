@@ -1,4 +1,4 @@
-//! What a receiver is in both transports: the endpoint, the handler, and the figures. A transport adds the waiting.
+//! The part of a receiver that both transports share: the endpoint, the handler and the counters. A transport adds the waiting.
 
 use std::{
     fmt,
@@ -29,7 +29,7 @@ pub trait Handler: Send + Sync + 'static {
         answer(self.handle(now, delivery));
     }
 
-    /// Is told that a delivery to the callback URL with this token was refused, and why.
+    /// Called when a delivery to the callback URL with this token was refused. The reply says why.
     fn refused(&self, _now: Timestamp, _token: &Token, _reply: &Reply) {}
 }
 
@@ -61,7 +61,7 @@ impl Deliveries {
         }
     }
 
-    /// Decides by a request's head whether its body is worth reading. An `Err` is the answer, and is counted.
+    /// Decides by a request's head whether to read its body. An `Err` is the answer; it is counted already.
     pub fn admit(&self, method: &str, target: &str, headers: &dyn Headers) -> Result<Admitted, Reply> {
         let (admitted, token) = {
             let endpoint = self.endpoint();
@@ -75,7 +75,7 @@ impl Deliveries {
         })
     }
 
-    /// Reads an admitted request, and hands its delivery to the handler, which calls `answer`.
+    /// Verifies and parses an admitted request, and passes its delivery to the handler, which calls `answer`.
     pub fn take(&self, admitted: &Admitted, headers: &dyn Headers, body: &[u8], answer: Answer) -> Taken {
         let timed = Timed::new(span(headers));
         timed.span.in_scope(|| {
@@ -95,7 +95,7 @@ impl Deliveries {
         Taken { counters: Arc::clone(&self.counters), timed }
     }
 
-    /// Counts a reply to a request that was admitted but did not arrive whole.
+    /// Counts the reply to a request that was admitted but did not arrive whole.
     pub fn not_taken(&self, reply: Reply) -> Reply {
         self.counters.reply(&reply);
         reply
@@ -112,7 +112,7 @@ impl Deliveries {
         self.endpoint.write().unwrap_or_else(PoisonError::into_inner).set_secrets(secrets);
     }
 
-    /// The figures.
+    /// Returns the counters.
     pub fn counters(&self) -> &Arc<Counters> {
         &self.counters
     }
@@ -128,7 +128,7 @@ impl fmt::Debug for Deliveries {
     }
 }
 
-/// A request whose delivery the handler has, until it is answered.
+/// A request whose delivery was passed to the handler and is not answered yet.
 #[derive(Debug)]
 pub struct Taken {
     counters: Arc<Counters>,
@@ -136,7 +136,7 @@ pub struct Taken {
 }
 
 impl Taken {
-    /// Counts the reply that is sent.
+    /// Counts the reply, and returns it.
     pub fn answered(self, reply: Reply) -> Reply {
         self.timed.span.in_scope(|| {
             self.counters.reply(&reply);
@@ -148,7 +148,7 @@ impl Taken {
     }
 }
 
-/// Opens the span of a delivery. Its id is what the request claims.
+/// Opens the span of a delivery. The signature does not cover the delivery id.
 fn span(headers: &dyn Headers) -> Span {
     let span = info_span!(target: DELIVERY, "delivery",
         delivery_id = Empty, export_id = Empty, event_type = Empty);
@@ -160,7 +160,7 @@ fn span(headers: &dyn Headers) -> Span {
     span
 }
 
-/// Names the event of a genuine delivery.
+/// Records the event of a genuine delivery in its span.
 fn name(span: &Span, event: &Event) {
     match event {
         Event::NewExport(event) => span.record("export_id", display(&event.export_id)),
