@@ -1,6 +1,6 @@
-//! How many deliveries a second the receivers take, beside a bare hyper server that answers the same signed requests
-//! with 200 and looks at none. The load is `wrk`'s; ratios of medians are printed, and nothing is asserted. What was printed last,
-//! and where, is in `README.md`.
+//! How many deliveries a second the receivers take, beside two bare hyper servers that answer the same signed requests
+//! with 200: one reads the body and ignores it, the other also computes its HMAC, which every receiver has to. The load is
+//! `wrk`'s; ratios of medians are printed, and nothing is asserted. `README.md` has the last results.
 //!
 //! Each server is a process of its own, this program again, so that what it takes of the processors is its own too.
 #![allow(clippy::print_stdout, reason = "it is what a benchmark is for")]
@@ -10,9 +10,11 @@
 use std::{
     convert::Infallible,
     env, fs,
+    hint::black_box,
     io::{self, BufRead as _, BufReader},
     path::Path,
     process::{Child, Command, Stdio},
+    sync::LazyLock,
     thread,
     time::{SystemTime, UNIX_EPOCH},
 };
@@ -22,14 +24,21 @@ use abyssale_core::{
     webhook::{CallbackEndpoint, Reply, SIGNATURE_HEADER, Verifier, sign},
 };
 use bytes::Bytes;
-use http_body_util::{BodyExt as _, Full};
+use hmac::{Hmac, KeyInit as _, Mac as _};
+use http_body_util::{BodyExt as _, Collected, Full};
 use hyper::{Request, Response, body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::{rt::TokioIo, service::TowerToHyperService};
+use sha2::Sha256;
 use tokio::net::TcpListener;
 
 /// The servers, as they are called on the command line and in the table.
-const SERVERS: [&str; 4] =
-    ["a bare hyper server", "hyper with our service", "the async listener", "the blocking listener"];
+const SERVERS: [&str; 5] = [
+    "a bare hyper server",
+    "bare hyper and the HMAC",
+    "hyper with our service",
+    "the async listener",
+    "the blocking listener",
+];
 const SECRET: &str = "whsec_3f1c0d8e9b7a65544332211000ffeedd";
 const BODY: &str = r#"{"event_type":"NewExport","export_id":"54e62358-2656-455c-afd7-66d5ed3dd581","archive_url":"https://storage.example.com/exports/54e62358-2656-455c-afd7-66d5ed3dd581.zip?expires=1755647634&key-pair-id=K2JCJMDEHXQW5F&signature=dGhpcyBpcyBhIHNpZ25hdHVyZSB0aGF0IGlzIGFzIGxvbmcgYXMgb25lIG9mIGFuIG9iamVjdCBzdG9yZQ__","requested_at":1755561200,"generated_at":1755561234}"#;
 
@@ -53,7 +62,7 @@ fn compare() {
     let (rounds, seconds, connections) =
         (number("ROUNDS", 5), number("SECONDS", 4), number("CONNECTIONS", 32));
     let folder = tempfile::tempdir().unwrap();
-    let mut all: [Figures; 4] = Default::default();
+    let mut all: [Figures; 5] = Default::default();
     for round in 0..=rounds {
         let mut order: Vec<_> = SERVERS.into_iter().zip(&mut all).collect();
         if round % 2 == 1 {
@@ -171,7 +180,7 @@ fn serve(name: &str) {
     });
     let endpoint = CallbackEndpoint::new(Verifier::new([SigningSecret::new(SECRET).unwrap()]));
     let acknowledge = |_, _| Reply::Acknowledged;
-    if name == SERVERS[3] {
+    if name == SERVERS[4] {
         let receiver = abyssale_blocking::Receiver::new(endpoint, acknowledge);
         let listener = receiver.listen("127.0.0.1:0").unwrap();
         println!("http://{}", listener.local_addr());
@@ -182,7 +191,7 @@ fn serve(name: &str) {
     let receiver = abyssale_async::Receiver::new(endpoint, acknowledge);
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     runtime.block_on(async {
-        if name == SERVERS[2] {
+        if name == SERVERS[3] {
             let listener = receiver.listen("127.0.0.1:0").await.unwrap();
             println!("http://{}", listener.local_addr());
             return std::future::pending().await;
@@ -193,11 +202,13 @@ fn serve(name: &str) {
             let (stream, _) = socket.accept().await.unwrap();
             stream.set_nodelay(true).unwrap();
             let (stream, service) = (TokioIo::new(stream), receiver.service());
-            let is_bare = name == SERVERS[0];
+            let name = name.to_owned();
             tokio::spawn(async move {
-                // Who hangs up has had enough.
-                if is_bare {
+                // A client that hangs up is no failure of the benchmark.
+                if name == SERVERS[0] {
                     let _ = http1::Builder::new().serve_connection(stream, service_fn(bare)).await;
+                } else if name == SERVERS[1] {
+                    let _ = http1::Builder::new().serve_connection(stream, service_fn(bare_hmac)).await;
                 } else {
                     let service = TowerToHyperService::new(service);
                     let _ = http1::Builder::new().serve_connection(stream, service).await;
@@ -210,5 +221,14 @@ fn serve(name: &str) {
 /// Reads the body, as every server has to, and answers.
 async fn bare(request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Infallible> {
     let _body = request.into_body().collect().await;
+    Ok(Response::new(Full::default()))
+}
+
+/// Computes the HMAC of the body too, with the key set up beforehand, and compares nothing.
+async fn bare_hmac(request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Infallible> {
+    static KEYED: LazyLock<Hmac<Sha256>> = LazyLock::new(|| Hmac::new_from_slice(SECRET.as_bytes()).unwrap());
+    let body = request.into_body().collect().await.map(Collected::to_bytes).unwrap_or_default();
+    let mac = KEYED.clone().chain_update("v1:webhook:1755561234.").chain_update(&body);
+    black_box(mac.finalize());
     Ok(Response::new(Full::default()))
 }

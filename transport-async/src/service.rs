@@ -89,6 +89,7 @@ pub(crate) fn answer(reply: &Reply) -> Response<Full<Bytes>> {
     response
 }
 
+/// Reads the body into one buffer. Keeping its frames would take 40 times the memory where each holds one byte.
 async fn read_body<B: Body>(body: B, limit: usize) -> Result<Vec<u8>, Reply> {
     let mut body = pin!(body);
     let mut bytes = Vec::new();
