@@ -63,6 +63,6 @@ fn an_export_without_retries_keeps_its_rules() {
 #[test]
 fn worlds_that_are_taken_for_one_remain_one() {
     for unknown in [Policy::AwaitEvent, Policy::AskAgain] {
-        explore::what_is_taken_for_one_remains_one(Setting { unknown, ..USUAL }, 4);
+        explore::states_that_are_taken_for_equal_behave_alike(Setting { unknown, ..USUAL }, 4);
     }
 }

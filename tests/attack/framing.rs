@@ -108,7 +108,7 @@ fn several_deliveries_on_a_connection_are_answered_in_their_order() {
 }
 
 #[test]
-fn what_is_too_large_is_refused_however_it_comes() {
+fn a_request_that_is_too_large_is_refused_in_every_form() {
     let _alone = alone();
     for standing in Standing::both(|_| {}) {
         let head = format!("POST {PATH} HTTP/1.1\r\nHost: h\r\nX-Abyssale-Signature: t=1,v1=0\r\n");

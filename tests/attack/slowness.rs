@@ -25,7 +25,7 @@ const BODY: &[u8] =
     b"POST /abyssale HTTP/1.1\r\nHost: h\r\nX-Abyssale-Signature: t=1,v1=0\r\nContent-Length: 9999\r\n\r\n";
 
 #[test]
-fn who_dribbles_is_cut_off_when_the_time_is_over() {
+fn a_peer_that_sends_byte_by_byte_is_cut_off_at_the_deadline() {
     let _alone = alone();
     for standing in Standing::both(|settings| {
         settings.delivery_timeout = Duration::from_millis(400);
@@ -61,7 +61,7 @@ fn who_dribbles_is_cut_off_when_the_time_is_over() {
 }
 
 #[test]
-fn who_dawdles_makes_room_for_a_delivery() {
+fn a_slow_peer_makes_room_for_a_delivery() {
     let _alone = alone();
     for begun in [&b""[..], b"P", HEAD, BODY] {
         for standing in Standing::both(|settings| {

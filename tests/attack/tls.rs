@@ -82,7 +82,7 @@ fn deliveries_come_over_tls_and_a_renewed_certificate_is_used_without_a_restart(
 }
 
 #[test]
-fn who_never_finishes_a_handshake_is_cut_off_and_makes_room() {
+fn a_peer_that_never_finishes_its_handshake_is_cut_off_and_makes_room() {
     let _alone = alone();
     let folder = tempfile::tempdir().unwrap();
     let certificate = renew(folder.path());

@@ -52,7 +52,7 @@ fn search(setting: Setting) {
 }
 
 /// That two worlds are taken for one must not matter: whatever comes next, they remain one.
-pub(crate) fn what_is_taken_for_one_remains_one(setting: Setting, depth: u32) {
+pub(crate) fn states_that_are_taken_for_equal_behave_alike(setting: Setting, depth: u32) {
     let letters = letters(setting);
     let next = |world: &World| -> Checked<Vec<World>> {
         letters.iter().map(|letter| after(world, *letter)).collect()

@@ -301,7 +301,7 @@ fn post<A: Adapter>(world: &World<A>, target: &str) -> u16 {
 }
 
 #[test]
-fn what_several_jobs_say_at_once_is_not_mixed_up_in_a_synchronous_program() {
+fn spans_of_concurrent_jobs_are_kept_apart_in_a_synchronous_program() {
     several_at_once::<Blocking>(|world| {
         std::thread::scope(|scope| {
             for n in 0..JOBS {
@@ -313,7 +313,7 @@ fn what_several_jobs_say_at_once_is_not_mixed_up_in_a_synchronous_program() {
 }
 
 #[test]
-fn what_several_jobs_say_at_once_is_not_mixed_up_in_an_asynchronous_program() {
+fn spans_of_concurrent_jobs_are_kept_apart_in_an_asynchronous_program() {
     several_at_once::<Async>(|world| {
         let targets: Vec<_> = (0..JOBS).map(|n| world.folder.path().join(format!("{n}.zip"))).collect();
         // On one task: whenever one waits, another is polled.

@@ -317,7 +317,7 @@ mod tests {
     const REQUEST: &[u8] = b"POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 2\r\nConnection: close\r\n\r\n{}";
 
     #[test]
-    fn what_waits_to_be_accepted_is_answered_before_the_end() {
+    fn connections_that_wait_to_be_accepted_are_answered_before_the_end() {
         let socket = net::TcpListener::bind("127.0.0.1:0").unwrap();
         let address = socket.local_addr().unwrap();
         let waiting: Vec<_> = (0..20)

@@ -261,7 +261,7 @@ mod tests {
     }
 
     #[test]
-    fn what_waits_to_be_accepted_is_answered_before_the_end() {
+    fn connections_that_wait_to_be_accepted_are_answered_before_the_end() {
         let socket = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = socket.local_addr().unwrap();
         let waiting: Vec<_> = (0..20)

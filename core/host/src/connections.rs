@@ -400,7 +400,7 @@ mod tests {
     }
 
     #[test]
-    fn where_no_descriptor_is_left_a_connection_makes_room() {
+    fn a_connection_makes_room_when_no_descriptor_is_left() {
         let connections = connections(9, None);
         let (connection, told) = open(&connections, "127.0.0.1");
         assert_eq!(connections.not_accepted(&io::ErrorKind::ConnectionAborted.into()), Duration::ZERO);

@@ -176,7 +176,7 @@ fn sent(hunt: &mut Hunt, name: &str, simulator: &Simulator) {
 }
 
 #[test]
-fn what_ureq_says_at_trace_is_not_said_below() {
+fn only_ureqs_trace_level_logs_whole_addresses() {
     let recorder = Recorder::installed();
     let run = |quiet| {
         recorder.quiet_libraries(quiet);

@@ -127,7 +127,7 @@ fn strangers_are_told_nothing_and_nothing_is_said_of_what_they_sent() {
 }
 
 #[test]
-fn who_does_not_speak_tls_makes_nothing_known() {
+fn a_peer_that_does_not_speak_tls_reveals_no_secret() {
     let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
     let pem = made.signing_key.serialize_pem();
     let key = PrivateKeyDer::from_pem_slice(pem.as_bytes()).unwrap();

@@ -133,7 +133,7 @@ fn a_job_shows_nothing_in_any_of_its_states() {
 }
 
 #[test]
-fn what_reads_deliveries_and_answers_shows_nothing_of_them() {
+fn debug_output_shows_nothing_of_deliveries_and_answers() {
     let mut hunt = hunt();
     let endpoint = CallbackEndpoint::new(Verifier::new([secret()]));
     hunt.hear_debug("CallbackEndpoint", &endpoint);

@@ -212,7 +212,7 @@ fn a_store_can_be_late_in_every_way_a_store_is() {
 }
 
 #[test]
-fn what_stands_around_an_archive_is_part_of_its_length() {
+fn bytes_around_an_archive_count_in_its_length() {
     let troubles = [
         "archive:before=efbbbf",
         "archive:behind=0d0a",

@@ -294,7 +294,7 @@ fn requests_on_one_connection_share_its_number() {
 }
 
 #[test]
-fn what_is_not_there_is_said_in_the_dialect_spoken() {
+fn an_unknown_path_is_answered_in_the_chosen_dialect() {
     let (current, legacy) = (start(&[]), start_with(legacy()));
     let get = |base: &str, path: &str| send(base, "GET", path, &[], "");
     assert_eq!(get(current.base_url(), "/nothing").json()["id"], "endpoint_not_found");

@@ -61,7 +61,7 @@ fn any_2xx_ends_the_ladder() {
 }
 
 #[test]
-fn nothing_is_ever_delivered_beyond_this_machine() {
+fn deliveries_go_to_this_machine_only() {
     for (callback, reason) in [
         ("http://192.0.2.1/endpoint", "refused to deliver to 192.0.2.1: not a loopback address"),
         ("http://example.com/endpoint", "refused to deliver to example.com: not a loopback address"),

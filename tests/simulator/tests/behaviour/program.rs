@@ -44,7 +44,7 @@ fn help_explains_every_trouble() {
 }
 
 #[test]
-fn what_it_cannot_do_it_says_in_a_line() {
+fn an_impossible_option_is_refused_in_one_line() {
     for (arguments, reason) in [
         (["--trouble", "create:sleepy"], "there is no trouble `create:sleepy`"),
         (["--listen", "0.0.0.0:0"], "0.0.0.0:0 is not a loopback address"),
