@@ -1,5 +1,5 @@
 //! What the transports are compared with: the least program that does the same with ureq, or with hyper, alone. It posts,
-//! takes the event, downloads, flushes and renames, as many exports at once; it retries, checks and saves nothing.
+//! takes the event, downloads, flushes and renames, as many exports at once. It retries, checks and saves nothing.
 
 use std::{
     collections::HashMap,
@@ -26,7 +26,11 @@ use hyper_util::{
 };
 use indicatif::ProgressBar;
 use serde_json::{Value, json};
-use tokio::{io::AsyncWriteExt as _, sync::oneshot, task::JoinSet};
+use tokio::{
+    io::AsyncWriteExt as _,
+    sync::{Semaphore, oneshot},
+    task::JoinSet,
+};
 
 use crate::{AnyError, Options, client::banner};
 
@@ -132,7 +136,8 @@ fn answer(mut stream: TcpStream, waiting: &Waiting<mpsc::SyncSender<String>>) ->
     Ok(stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\nconnection: close\r\n\r\n")?)
 }
 
-/// With hyper, and all exports under way at once.
+/// With hyper, and all exports under way at once. At most as many requests as ureq has threads are: of 10,000 connections
+/// at once the kernel would drop some.
 pub(crate) async fn with_hyper(
     folder: &Path,
     options: &Options,
@@ -168,9 +173,11 @@ pub(crate) async fn with_hyper(
         }
     });
     let client: Client<HttpConnector, Full<Bytes>> = Client::builder(TokioExecutor::new()).build_http();
+    let requests = Arc::new(Semaphore::new(options.threads));
     let mut tasks = JoinSet::new();
     for number in 0..options.exports {
         let (client, waiting, address) = (client.clone(), Arc::clone(&waiting), Arc::clone(&address));
+        let requests = Arc::clone(&requests);
         let (base, key, folder) = (base.clone(), key.clone(), folder.to_owned());
         tasks.spawn(async move {
             let began = Instant::now();
@@ -178,9 +185,13 @@ pub(crate) async fn with_hyper(
             waiting.lock().unwrap_or_else(PoisonError::into_inner).insert(number.to_string(), sender);
             let request = Request::post(format!("{base}/async/banners/export")).header("x-api-key", key);
             let request = request.header("content-type", "application/json");
+            let turn = requests.acquire().await?;
             let answer = client.request(request.body(order(number, &address).into())?).await?;
             answer.into_body().collect().await?;
-            let archive = client.get(event.await?.parse()?).await?;
+            drop(turn);
+            let url = event.await?.parse()?;
+            let _turn = requests.acquire().await?;
+            let archive = client.get(url).await?;
             let part = folder.join(format!("{number}.part"));
             let mut file = tokio::fs::File::create(&part).await?;
             file.write_all(&archive.into_body().collect().await?.to_bytes()).await?;
