@@ -26,7 +26,11 @@ pub(crate) fn a_download_that_breaks_off_is_repeated<A: Adapter>() {
         let world = World::<A>::new(&[&format!("archive:{trouble}")]);
         world.assert_saved();
         assert_eq!(world.downloads().len(), downloads, "{trouble}");
-        assert!(world.told().iter().any(|line| line.starts_with("retry 1 in 1.")), "{:?}", world.told());
+        assert!(
+            world.told().iter().any(|line| line.starts_with("retry 1 of the download in 1.")),
+            "{:?}",
+            world.told()
+        );
     }
 }
 
@@ -48,7 +52,10 @@ pub(crate) fn a_server_error_during_the_download_is_repeated<A: Adapter>() {
 
 pub(crate) fn a_store_that_is_too_busy_is_asked_again<A: Adapter>() {
     // A store's 429 has nothing of the service's rules: without a word of when, there is more than one try.
-    for (trouble, retry) in [("429:as=html", "retry 2 in 2."), ("429:retry-after=1", "retry 2 in 1.")] {
+    for (trouble, retry) in [
+        ("429:as=html", "retry 2 of the download in 2."),
+        ("429:retry-after=1", "retry 2 of the download in 1."),
+    ] {
         let busy = format!("archive:status={trouble}");
         let world = World::<A>::new(&[&busy, &busy]);
         world.assert_saved();
@@ -139,7 +146,7 @@ pub(crate) fn every_call_and_every_download_can_be_watched<A: Adapter>() {
     let callback = format!("{}/elsewhere", world.simulator.base_url());
     let order = Order::new(IDS, &callback).unwrap();
     world.adapter.create_export_observed(&order, world.observer()).unwrap();
-    let mut expected = vec!["requesting", "retry 1 in 1.", "requesting", "export "];
+    let mut expected = vec!["requesting", "retry 1 of the request in 1.", "requesting", "export "];
     assert_begin_with(&world.told(), &expected);
 
     let event = world.adapter.wait(&IDS).unwrap();
@@ -156,7 +163,7 @@ pub(crate) fn every_call_and_every_download_can_be_watched<A: Adapter>() {
     let received = received.lock().unwrap();
     assert!(received.is_sorted(), "{received:?}");
     assert_eq!(received.last(), Some(&bytes.unwrap()));
-    expected.extend(["the archive of export", "retry 1 in 1.", "resumed from 100", "saved "]);
+    expected.extend(["the archive of export", "retry 1 of the download in 1.", "resumed from 100", "saved "]);
     assert_begin_with(&world.told(), &expected);
 }
 

@@ -83,7 +83,8 @@ pub(crate) fn a_store_that_is_not_ready_yet_is_asked_again<A: Adapter>() {
         let world = World::<A>::new(&[&format!("archive:not-yet=700ms:{answer}")]);
         world.assert_saved();
         assert_eq!(world.downloads().len(), 2, "{answer}");
-        let retry = world.told().into_iter().find(|line| line.starts_with("retry 1 in 1.")).unwrap();
+        let retry =
+            world.told().into_iter().find(|line| line.starts_with("retry 1 of the download in 1.")).unwrap();
         assert!(retry.contains("not there yet"), "{retry}");
     }
 }

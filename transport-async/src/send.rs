@@ -1,10 +1,10 @@
 //! Carrying out a request with hyper, under our own safety settings whatever the client's are, and
 //! telling what certainly was not sent from what may have been.
 
-use std::{error::Error as StdError, fmt, future::Future, pin::Pin, sync::Arc, time::Duration};
+use std::{error::Error as StdError, fmt, future::Future, io, pin::Pin, sync::Arc, time::Duration};
 
 use abyssale_core::{CallError, CallId, Config, MAX_ANSWER, Sent, archive::ArchivePolicy, http::Request};
-use abyssale_host::{Attempt, Error};
+use abyssale_host::{Attempt, Error, no_answer};
 use bytes::Bytes;
 use http::Response;
 use http_body_util::{BodyExt as _, Full};
@@ -95,6 +95,7 @@ pub(crate) async fn begin(
     request: Request,
     deadline: Instant,
 ) -> Result<Response<Incoming>, CallError> {
+    let url = request.url().clone();
     let request: http::Request<Vec<u8>> = request
         .try_into()
         .map_err(|error: http::Error| CallError { sent: Sent::Never, reason: error.to_string().into() })?;
@@ -109,9 +110,9 @@ pub(crate) async fn begin(
         Ok(Ok(response)) => Ok(response),
         Ok(Err(error)) => {
             let sent = if error.is_connect() { Sent::Never } else { sent() };
-            Err(CallError { sent, reason: with_causes(&error).into() })
+            Err(no_answer(&url, sent, &error))
         }
-        Err(_) => Err(CallError { sent: sent(), reason: "timed out".into() }),
+        Err(_) => Err(no_answer(&url, sent(), &io::Error::from(io::ErrorKind::TimedOut))),
     }
 }
 

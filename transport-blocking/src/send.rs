@@ -8,9 +8,9 @@ use std::{
 
 use abyssale_core::{
     CallError, CallId, MAX_ANSWER, Sent,
-    http::{Request, Response},
+    http::{Request, Response, Url},
 };
-use abyssale_host::Attempt;
+use abyssale_host::{Attempt, no_answer};
 use ureq::{Agent, Body, Timeout, http};
 
 use crate::sent_probe::{stall_after_head, watch};
@@ -44,6 +44,7 @@ fn exchange(caller: &Caller, request: Request, timeout: Duration) -> Result<Resp
     if timeout.is_zero() {
         return Err(CallError { sent: Sent::Never, reason: "no time was left to send it".into() });
     }
+    let url = request.url().clone();
     let request = into_http(request)?;
     let request = caller
         .agent
@@ -57,7 +58,7 @@ fn exchange(caller: &Caller, request: Request, timeout: Duration) -> Result<Resp
         .timeout_connect(Some(caller.connect.min(timeout / 2)))
         .build();
     let (answered, begun) = watch(|| run(&caller.agent, request));
-    let response = answered.map_err(|error| no_answer(&error, begun, caller.is_own))?;
+    let response = answered.map_err(|error| explain(&url, &error, begun, caller.is_own))?;
     Ok(response.map(read_bounded).into())
 }
 
@@ -68,6 +69,7 @@ pub(crate) fn begin_download(
     first_byte: Duration,
     stall: Duration,
 ) -> Result<http::Response<Body>, CallError> {
+    let url = request.url().clone();
     let request = into_http(request)?;
     let request = caller
         .agent
@@ -87,7 +89,7 @@ pub(crate) fn begin_download(
         .build();
     let (answered, begun) = watch(|| run(&caller.agent, request));
     stall_after_head(stall);
-    answered.map_err(|error| no_answer(&error, begun, caller.is_own))
+    answered.map_err(|error| explain(&url, &error, begun, caller.is_own))
 }
 
 /// Reads at most [`MAX_ANSWER`] bytes, and for at most as long as an answer may take. If the body breaks off, what
@@ -117,14 +119,15 @@ fn into_http(request: Request) -> Result<http::Request<Vec<u8>>, CallError> {
         .map_err(|error: http::Error| CallError { sent: Sent::Never, reason: error.to_string().into() })
 }
 
-fn no_answer(error: &ureq::Error, begun: bool, is_own: bool) -> CallError {
+fn explain(url: &Url, error: &ureq::Error, begun: bool, is_own: bool) -> CallError {
     let never = if is_own { !begun } else { is_certainly_unsent(error) };
-    let reason = match error {
+    let sent = if never { Sent::Never } else { Sent::Maybe };
+    match error {
         // It would show the whole address.
-        ureq::Error::RequireHttpsOnly(_) => "the agent allows https only".into(),
-        error => error.to_string().into(),
-    };
-    CallError { sent: if never { Sent::Never } else { Sent::Maybe }, reason }
+        ureq::Error::RequireHttpsOnly(_) => CallError { sent, reason: "the agent allows https only".into() },
+        ureq::Error::Io(error) => no_answer(url, sent, error),
+        error => no_answer(url, sent, error),
+    }
 }
 
 /// For a user's agent, which nobody watched: the errors that ureq can have only before it sends. An I/O error is none

@@ -1,9 +1,9 @@
 //! The `tracing` span of one attempt at a call or a download, and the event that tells how the attempt ended.
 
-use std::time::Instant;
+use std::{error::Error as StdError, time::Instant};
 
 use abyssale_core::{
-    CallError, CallId,
+    CallError, CallId, Sent,
     download::DownloadError,
     http::{Request, Response, Url},
 };
@@ -75,6 +75,23 @@ impl Drop for Attempt {
             (false, false) => debug!(target: CALL, parent: parent, duration_ms, "call given up"),
         }
     }
+}
+
+/// Describes a call without an answer: the host and port, and the innermost cause of `error`.
+///
+/// The errors around that cause say only where in the HTTP library it came up.
+pub fn no_answer(url: &Url, sent: Sent, error: &(dyn StdError + 'static)) -> CallError {
+    let mut cause = error;
+    while let Some(inner) = cause.source() {
+        cause = inner;
+    }
+    let (host, port) = (url.host(), url.port());
+    let address = if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") };
+    let reason = match sent {
+        Sent::Never => format!("cannot reach {address}: {cause}"),
+        Sent::Maybe => format!("{address}: {cause}"),
+    };
+    CallError { sent, reason: reason.into() }
 }
 
 /// A span and the time since it began.

@@ -78,7 +78,7 @@ pub mod unpack;
 #[cfg(feature = "store")]
 pub use self::store::{FileStore, Salvage};
 pub use self::{
-    attempt::Attempt,
+    attempt::{Attempt, no_answer},
     callback::{Callback, CallbackSettings},
     clock::Clock,
     counters::{Counters, Counts},

@@ -67,6 +67,8 @@ pub enum Notice {
         after: Duration,
         /// The number of the retry, from 1.
         retry: u32,
+        /// Whether the download is repeated. Otherwise the request is.
+        is_download: bool,
         /// Why it is repeated.
         reason: RetryReason,
     },
@@ -104,9 +106,10 @@ impl fmt::Display for Notice {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Accepted { export_id } => write!(f, "export {export_id} was accepted"),
-            Self::Retrying { after, retry, reason, .. } => {
+            Self::Retrying { after, retry, is_download, reason, .. } => {
                 let tenths = after.as_millis().div_ceil(100);
-                write!(f, "retry {retry} in {}.{} s: {reason}", tenths / 10, tenths % 10)
+                let what = if *is_download { "download" } else { "request" };
+                write!(f, "retry {retry} of the {what} in {}.{} s: {reason}", tenths / 10, tenths % 10)
             }
             Self::OutcomeUnknown { cause, .. } => {
                 write!(f, "unknown whether the export was accepted, waiting for its event: {cause}")

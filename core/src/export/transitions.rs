@@ -274,7 +274,8 @@ impl Export {
     /// Reports a retry that was counted. Returns its time.
     pub(super) fn report_retry(&mut self, after: Duration, reason: RetryReason) -> Timestamp {
         let at = self.after(after);
-        self.notice(Notice::Retrying { at, after, retry: self.tries.total(), reason });
+        let is_download = self.state.event().is_some();
+        self.notice(Notice::Retrying { at, after, retry: self.tries.total(), is_download, reason });
         at
     }
 

@@ -54,14 +54,17 @@ fn notices_and_names_of_attempts_can_be_shown() {
     let Some(Output::Call { call, .. }) = Bench::usual().export.poll_output() else { panic!() };
     assert_eq!(call.to_string(), call.0.to_string());
     let after = Duration::from_millis(1230);
-    let retrying = |reason| Notice::Retrying { at: START, after, retry: 2, reason };
+    let retrying = |is_download, reason| Notice::Retrying { at: START, after, retry: 2, is_download, reason };
     for (notice, shown) in [
         (Notice::EventReceived(event()), format!("the archive of export {EXPORT} is ready")),
         (Notice::ConflictingEvent(event()), format!("a contradicting event for export {EXPORT} was ignored")),
-        (retrying(RetryReason::Failed("reset".into())), "retry 2 in 1.3 s: reset".to_string()),
         (
-            retrying(RetryReason::Unknown(UnknownCause::TimedOut)),
-            "retry 2 in 1.3 s: the answer did not arrive in time".to_string(),
+            retrying(true, RetryReason::Failed("reset".into())),
+            "retry 2 of the download in 1.3 s: reset".to_string(),
+        ),
+        (
+            retrying(false, RetryReason::Unknown(UnknownCause::TimedOut)),
+            "retry 2 of the request in 1.3 s: the answer did not arrive in time".to_string(),
         ),
     ] {
         assert_eq!(notice.to_string(), shown);
