@@ -14,8 +14,8 @@ use std::{
     time::Duration,
 };
 
+use abyssale::exit;
 use abyssale_blocking::{Exporter, FileStore, protocol::UnknownOutcome};
-use abyssale_examples::exit;
 use lexopt::{Arg, Parser, ValueExt as _};
 
 type AnyError = Box<dyn Error + Send + Sync>;

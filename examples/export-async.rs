@@ -2,10 +2,10 @@
 //!
 //! `cargo run --bin export-async` does it against a simulator; with `ABYSSALE_API_KEY`, against the service.
 
-use std::{error::Error, process::ExitCode};
+use std::{env, error::Error, process::ExitCode};
 
+use abyssale::{Display, Stage, exit, parse, print_table};
 use abyssale_async::{Exporter, Observer as _, Progress, unpack::Options};
-use abyssale_examples::{Display, Stage, exit, parse, print_table};
 
 #[tokio::main]
 async fn main() -> ExitCode {
@@ -13,7 +13,7 @@ async fn main() -> ExitCode {
 }
 
 async fn run() -> Result<(), Box<dyn Error + Send + Sync>> {
-    let Some(options) = parse("export-async")? else { return Ok(()) };
+    let Some(options) = parse("export-async", env::args_os().skip(1))? else { return Ok(()) };
     let stage = Stage::set(options)?;
     let mut display = Display::new();
     if stage.is_simulated() {

@@ -1,42 +1,9 @@
-//! The main job, in a synchronous program: banner ids in, images on disk out.
+//! The main job: banner ids in, images on disk out. The code is `export` of the package `abyssale`.
 //!
 //! `cargo run --bin export` does it against a simulator; with `ABYSSALE_API_KEY`, against the service.
 
-use std::{error::Error, process::ExitCode};
-
-use abyssale_blocking::{Exporter, Observer as _, Progress, unpack::Options};
-use abyssale_examples::{Display, Stage, exit, parse, print_table};
+use std::{env, process::ExitCode};
 
 fn main() -> ExitCode {
-    exit("export", run())
-}
-
-fn run() -> Result<(), Box<dyn Error + Send + Sync>> {
-    let Some(options) = parse("export")? else { return Ok(()) };
-    let stage = Stage::set(options)?;
-    let mut display = Display::new();
-    if stage.is_simulated() {
-        display.keep("ABYSSALE_API_KEY is not set: the simulator inside plays the service");
-    }
-
-    let mut builder = Exporter::builder()
-        .callback(&stage.callback_url)
-        .listen_on(stage.socket.try_clone()?)
-        .settings(|settings| settings.event_timeout = Some(stage.wait));
-    if let Some(key) = &stage.api_key {
-        builder = builder.api_key(key.clone());
-    }
-    if let Some(base) = &stage.base_url {
-        builder = builder.base_url(base);
-    }
-    if let Some(secret) = &stage.signing_secret {
-        builder = builder.signing_secret(secret.clone());
-    }
-    let exporter = builder.build()?;
-
-    let watch = |seen: Progress<'_>| display.observe(seen);
-    let archive = exporter.export(&stage.ids)?.observe(watch).save_to(stage.archive())?;
-    let unpacked = archive.unpack_observed(stage.images(), Options::default(), display)?;
-    print_table(&unpacked, archive.asked_for(), &stage.images())?;
-    Ok(())
+    abyssale::export("export", env::args_os().skip(1))
 }

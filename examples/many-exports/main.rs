@@ -16,7 +16,7 @@ use std::{
     time::Duration,
 };
 
-use abyssale_examples::exit;
+use abyssale::exit;
 use abyssale_simulator::{Config, Contents, Simulator};
 use lexopt::{Arg, Parser, ValueExt as _};
 

@@ -1,4 +1,4 @@
-//! The options of `export` and `export-async`.
+//! The options of an export.
 
 use std::{
     ffi::OsString,
@@ -28,8 +28,8 @@ pub struct Options {
 }
 
 /// Reads the command line. `None` if all it asked for was help or the version, which is then printed.
-pub fn parse(name: &str) -> Result<Option<Options>, UsageError> {
-    let Some(mut options) = parse_from(name, std::env::args_os().skip(1))? else { return Ok(None) };
+pub fn parse(name: &str, args: impl IntoIterator<Item = OsString>) -> Result<Option<Options>, UsageError> {
+    let Some(mut options) = parse_from(name, args)? else { return Ok(None) };
     if options.ids == ["-"] {
         options.ids = ids_from_stdin()?;
     }
