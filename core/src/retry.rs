@@ -18,6 +18,8 @@ use crate::{
 #[non_exhaustive]
 pub struct RetryPolicy {
     /// How often one request is repeated at most. Default: 3. 0 turns retries off.
+    ///
+    /// A download that gets at least 16 KiB further than before has all its retries again.
     pub max_retries: u32,
     /// The longest `Retry-After` that is waited for. Default: 30 s. [`Duration::MAX`] means any.
     ///
@@ -126,12 +128,13 @@ pub(crate) struct Tries {
     /// How often the download of an archive that did not exist yet was repeated.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub(crate) not_ready: u32,
+    /// How many bytes of the archive had been received when the retries of its download began to count.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub(crate) received: u64,
 }
 
-// `skip_serializing_if` passes a reference.
-#[expect(clippy::trivially_copy_pass_by_ref)]
-fn is_zero(count: &u32) -> bool {
-    *count == 0
+fn is_zero<N: Default + PartialEq>(count: &N) -> bool {
+    *count == N::default()
 }
 
 impl Tries {
@@ -139,6 +142,16 @@ impl Tries {
     #[must_use]
     pub(crate) fn after(self, probe: bool) -> Self {
         Self { retries: self.retries.saturating_add(1), probed: self.probed || probe, ..self }
+    }
+
+    /// Gives the retries back if a download got further than ever before: a server that breaks off every download still
+    /// delivers the archive, piece by piece. A few bytes do not count, so that this ends.
+    #[must_use]
+    pub(crate) fn after_progress(self, received: u64) -> Self {
+        if received < self.received.saturating_add(PROGRESS) {
+            return self;
+        }
+        Self { retries: 0, received, ..self }
     }
 
     /// Counts a retry for an archive that did not exist yet.
@@ -190,6 +203,9 @@ const SPREAD: Duration = Duration::from_millis(100);
 /// The longest backoff is 64 s.
 const MAX_DOUBLINGS: u32 = 6;
 
+/// How many further bytes of an archive count as progress.
+const PROGRESS: u64 = 16 << 10;
+
 /// The most waits for an archive: they would add up to 12 days.
 const MAX_WAITS: u32 = 20;
 
@@ -223,7 +239,7 @@ mod tests {
         Verdict::Retry { after: Duration::from_secs(secs), probe }
     }
 
-    const FIRST: Tries = Tries { retries: 0, probed: false, not_ready: 0 };
+    const FIRST: Tries = Tries { retries: 0, probed: false, not_ready: 0, received: 0 };
 
     #[test]
     fn a_throttled_request_waits_as_long_as_it_is_told() {
@@ -281,7 +297,7 @@ mod tests {
     #[test]
     fn a_store_that_cannot_answer_now_is_asked_again_as_it_says_or_with_backoff() {
         let verdict = |told, retries| {
-            let tries = Tries { retries, probed: true, not_ready: 0 };
+            let tries = Tries { retries, probed: true, ..FIRST };
             POLICY.verdict(NOW, Method::Get, AttemptFailure::Unavailable(told), tries, 0)
         };
         assert_eq!(
@@ -297,7 +313,7 @@ mod tests {
     fn an_archive_that_is_not_there_yet_is_asked_for_with_backoff_for_two_minutes() {
         let waits = |policy: RetryPolicy| {
             // All other retries are spent, which makes no difference.
-            let mut tries = Tries { retries: 3, probed: true, not_ready: 0 };
+            let mut tries = Tries { retries: 3, probed: true, ..FIRST };
             let mut waits = alloc::vec::Vec::new();
             while let Verdict::Retry { after, probe: false } = policy.archive_verdict(tries, 0) {
                 waits.push(after.as_secs_f32());
@@ -311,6 +327,20 @@ mod tests {
         assert!(waits(RetryPolicy { archive_wait: Duration::ZERO, ..POLICY }).is_empty());
         assert!(waits(RetryPolicy { max_retries: 0, ..POLICY }).is_empty());
         assert_eq!(waits(RetryPolicy { archive_wait: Duration::MAX, ..POLICY }).len(), 20);
+    }
+
+    #[test]
+    fn progress_of_a_download_gives_its_retries_back() {
+        let spent = FIRST.after(false).after(false).after(false).after_not_ready();
+        assert_eq!(spent.after_progress(PROGRESS - 1), spent, "too little");
+        let begun = spent.after_progress(100_000);
+        assert_eq!((begun.retries, begun.not_ready), (0, 1));
+        let spent = begun.after(false);
+        for received in [0, 99_999, 100_000, 100_000 + PROGRESS - 1] {
+            assert_eq!(spent.after_progress(received), spent, "no further than before: {received}");
+        }
+        assert_eq!(spent.after_progress(100_000 + PROGRESS).retries, 0);
+        assert_eq!(spent.after_progress(u64::MAX).after_progress(u64::MAX).retries, 0);
     }
 
     #[test]

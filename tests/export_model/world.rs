@@ -161,10 +161,10 @@ impl World {
                 rule!(Some(deadline) == self.export.poll_timeout(), "two opinions of the deadline");
                 ledger.called(setting, now, call, deadline)?;
             }
-            Output::Download { call, transfer, first_byte_timeout, .. } => {
+            Output::Download { call, transfer, limits, .. } => {
                 let request = transfer.request();
                 rule!(!request.carries_key(), "the key goes to the archive's host");
-                ledger.downloads(setting, now, call, request.url().as_str(), first_byte_timeout)?;
+                ledger.downloads(setting, now, call, request.url().as_str(), limits.first_byte_timeout)?;
                 // It was due since the state began, not since this poll.
                 if let (Some(flight), Some(deadline)) = (&mut ledger.flight, self.export.poll_timeout()) {
                     rule!(deadline <= flight.deadline, "the download's deadline is too late");

@@ -9,7 +9,7 @@ use std::{
 
 use abyssale_core::{
     ApiKey, ExportId, Order, SigningSecret, SigningSecretState, Store, TokenPlacement, UnknownOutcome,
-    archive::ArchivePolicy, webhook::NewExport,
+    archive::ArchivePolicy, download::MinRate, webhook::NewExport,
 };
 use abyssale_host::{
     Error, Observer, Progress,
@@ -32,6 +32,7 @@ pub(crate) struct Setup {
     /// What the defaults are otherwise.
     pub(crate) connect_timeout: Option<Duration>,
     pub(crate) first_byte_timeout: Option<Duration>,
+    pub(crate) min_download_rate: Option<MinRate>,
     pub(crate) unknown_outcome: UnknownOutcome,
     pub(crate) archive: ArchivePolicy,
     /// Hand in a client of the user's own.
@@ -96,6 +97,7 @@ macro_rules! configured {
                 settings.stall_timeout = Some($setup.stall_timeout);
                 settings.connect_timeout = $setup.connect_timeout;
                 settings.first_byte_timeout = $setup.first_byte_timeout;
+                settings.min_download_rate = $setup.min_download_rate;
                 settings.archive = $setup.archive;
             });
         if let Some(callback) = $setup.callback {

@@ -127,18 +127,20 @@ pub(crate) fn nothing_is_fetched_from_outside_a_list_that_was_given<A: Adapter>(
     assert!(matches!(failure, Failure::ArchiveUrl { .. }), "{failure:?}");
     assert!(failure.to_string().contains("not among the allowed sources"), "{failure}");
     // The name is accepted, since it may lead into the network; where it does lead, the connection is not made.
-    let world = World::<A>::with(&[], |setup| {
-        setup.archive = only(&["10.0.0.0/8"]);
-        setup.max_retries = 0;
-    });
+    let world = World::<A>::with(&[], |setup| setup.archive = only(&["10.0.0.0/8"]));
     let event = world.adapter.wait(&IDS).unwrap();
     let event = serde_json::json!({
         "export_id": event.export_id.as_str(),
         "archive_url": event.archive_url.replace("127.0.0.1", "localhost"),
     });
-    let result = world.adapter.download(&serde_json::from_value(event).unwrap(), &world.target());
-    assert!(result.unwrap_err().to_string().contains("may not come from"));
+    let event = serde_json::from_value(event).unwrap();
+    let result = world.adapter.download_observed(&event, &world.target(), world.observer());
+    let Err(Error::Failure(failure)) = result else { panic!("{result:?}") };
+    assert!(matches!(*failure, Failure::ArchiveUrl { .. }), "{failure:?}");
+    assert!(failure.to_string().contains("may not come from"), "{failure}");
     assert!(world.downloads().is_empty());
+    // The refusal is final: another attempt would meet the same address.
+    assert!(!world.told().iter().any(|line| line.starts_with("retry")), "{:?}", world.told());
 }
 
 pub(crate) fn every_call_and_every_download_can_be_watched<A: Adapter>() {

@@ -100,6 +100,8 @@ scenarios! {
     resuming:
         an_archive_that_is_cut_at_every_byte_is_resumed
         a_job_resumes_by_itself_and_says_from_where
+        a_download_that_is_cut_every_100_kb_comes_whole
+        a_download_below_the_minimum_rate_is_aborted_and_resumed
         what_stalled_is_resumed
         the_first_byte_has_a_time_out_of_its_own
         a_store_that_says_nothing_is_given_up

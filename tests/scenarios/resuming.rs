@@ -9,7 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use abyssale_core::{Failure, archive::NotAnArchive, webhook::NewExport};
+use abyssale_core::{Failure, archive::NotAnArchive, download::MinRate, webhook::NewExport};
 use abyssale_host::{Error, unpack::UnpackError};
 use abyssale_simulator::{Contents, Simulator, Trouble};
 
@@ -96,6 +96,35 @@ pub(crate) fn a_job_resumes_by_itself_and_says_from_where<A: Adapter>() {
     world.assert_saved();
     assert_eq!(ranges(&world), [None, Some("bytes=100-".to_owned())]);
     assert!(world.told().iter().any(|line| line == "resumed from 100"), "{:?}", world.told());
+}
+
+pub(crate) fn a_download_that_is_cut_every_100_kb_comes_whole<A: Adapter>() {
+    let simulator = Simulator::start(abyssale_simulator::Config {
+        archive: Contents::Synthetic(600_000),
+        ..config(&["archive:cut=100000"; 5])
+    });
+    let world = World::<A>::on(simulator.unwrap(), |setup| setup.max_retries = 1);
+    assert_eq!(world.assert_saved().bytes, 600_000);
+    let resumed = (1..=5).map(|piece| Some(format!("bytes={}-", piece * 100_000)));
+    assert_eq!(ranges(&world), [None].into_iter().chain(resumed).collect::<Vec<_>>());
+}
+
+pub(crate) fn a_download_below_the_minimum_rate_is_aborted_and_resumed<A: Adapter>() {
+    let simulator =
+        Simulator::start(abyssale_simulator::Config { archive: Contents::Synthetic(600_000), ..config(&[]) });
+    let world = World::<A>::on(simulator.unwrap(), |setup| {
+        setup.max_retries = 0;
+        let over = Duration::from_millis(500);
+        setup.min_download_rate = Some(MinRate { bytes_per_second: 100_000, over });
+    });
+    let event = world.adapter.wait(&IDS).unwrap();
+    trouble(&world, "archive:drip=1ms");
+    let failure = failure(world.download(&event)).to_string();
+    assert!(failure.contains("too slow: "), "{failure}");
+    let there = fs::metadata(part(&world)).unwrap().len();
+    assert!((1..100_000).contains(&there), "{there}");
+    assert_eq!(world.download(&event).unwrap(), 600_000);
+    assert_eq!(ranges(&world), [None, Some(format!("bytes={there}-"))]);
 }
 
 pub(crate) fn what_stalled_is_resumed<A: Adapter>() {

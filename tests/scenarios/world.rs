@@ -63,6 +63,7 @@ pub(crate) fn setup(simulator: &Simulator) -> Setup {
         stall_timeout: PATIENCE,
         connect_timeout: None,
         first_byte_timeout: None,
+        min_download_rate: None,
         unknown_outcome: UnknownOutcome::AwaitEvent { grace: PATIENCE },
         archive: abyssale_core::archive::ArchivePolicy::default(),
         own_client: false,

@@ -12,7 +12,7 @@ use std::{
 
 use abyssale_core::{
     CallId,
-    download::{DownloadError, Receive, Step, Transfer},
+    download::{DownloadError, DownloadLimits, RateMeter, Receive, Step, Transfer},
 };
 use abyssale_host::{Attempt, DownloadFile};
 use bytes::Bytes;
@@ -45,15 +45,14 @@ pub(crate) async fn download(
     client: &Client,
     call: CallId,
     transfer: Transfer,
-    first_byte: Duration,
-    stall: Duration,
+    limits: DownloadLimits,
     target: &Path,
     progress: watch::Sender<Count>,
 ) -> Result<u64, DownloadError> {
     let attempt = Attempt::download(transfer.url(), call);
     let span = attempt.span().clone();
-    let disk = Disk { stall, progress };
-    let downloaded = request(client, transfer, first_byte, stall, target, &disk).instrument(span).await;
+    let disk = Disk { stall: limits.stall_timeout, progress };
+    let downloaded = request(client, transfer, limits, target, &disk).instrument(span).await;
     attempt.downloaded(&downloaded);
     downloaded
 }
@@ -61,8 +60,7 @@ pub(crate) async fn download(
 async fn request(
     client: &Client,
     transfer: Transfer,
-    first_byte: Duration,
-    stall: Duration,
+    limits: DownloadLimits,
     target: &Path,
     disk: &Disk,
 ) -> Result<u64, DownloadError> {
@@ -75,17 +73,17 @@ async fn request(
         return disk.close(move || file.finish(&rest)).await;
     }
     loop {
-        let deadline = Instant::now() + first_byte;
+        let deadline = Instant::now() + limits.first_byte_timeout;
         let response = begin(client.download_http(), transfer.request(), deadline).await;
         let (parts, body) = match response {
             Ok(response) => response.into_parts(),
             Err(error) => {
-                let error = DownloadError::Interrupted(error.reason);
+                let error = error.into();
                 return disk.close(move || Err(file.give_up(error))).await;
             }
         };
         match transfer.handle_head(parts.status.as_u16(), &parts.headers) {
-            Step::Receive(receive) => return receive_body(file, receive, body, stall, disk).await,
+            Step::Receive(receive) => return receive_body(file, receive, body, limits, disk).await,
             Step::Refused { is_gone } => {
                 let body = read_bounded(body, deadline).await;
                 let response = http::Response::from_parts(parts, body);
@@ -110,7 +108,7 @@ async fn receive_body(
     mut file: DownloadFile,
     receive: Receive,
     mut body: Incoming,
-    stall: Duration,
+    limits: DownloadLimits,
     disk: &Disk,
 ) -> Result<u64, DownloadError> {
     let Receive { from, total, .. } = receive;
@@ -121,8 +119,10 @@ async fn receive_body(
     file = disk.run(move || file.begin(&begun).map(|()| file)).await?;
     let mut pieces = Vec::new();
     let mut bytes = 0;
+    let (stall, mut meter) = (limits.stall_timeout, RateMeter::new(limits.min_rate));
     let ended = loop {
         let is_full = bytes >= BATCH || pieces.len() >= MAX_PIECES;
+        let waiting = Instant::now();
         let frame = tokio::select! {
             biased;
             frame = timeout(stall, body.frame()), if !is_full => frame,
@@ -139,10 +139,14 @@ async fn receive_body(
             Ok(Some(Ok(frame))) => {
                 let Ok(piece) = frame.into_data() else { continue };
                 count.received += piece.len() as u64;
-                bytes += piece.len();
+                let length = piece.len();
+                bytes += length;
                 pieces.push(piece);
                 trace!(target: TARGET, bytes = count.received, "received");
                 disk.progress.send_replace(count);
+                if let Err(error) = meter.received(waiting.elapsed(), length) {
+                    break Err(error);
+                }
             }
             // Some servers end TLS without saying so. Where no length was announced, the archive's own end decides.
             Ok(Some(Err(error))) if total.is_none() && is_early_end(&error) => break Ok(()),

@@ -58,10 +58,9 @@ async fn carry_on(
                         let limit = deadline.saturating_duration_since(client.clock().now());
                         work = Work::Call(call, Box::pin(send(client.http(), request, limit, Some(call))));
                     }
-                    Output::Download { call, transfer, first_byte_timeout, stall_timeout } => {
+                    Output::Download { call, transfer, limits } => {
                         let (sender, progress) = watch::channel(Count::default());
-                        let download =
-                            download(client, call, *transfer, first_byte_timeout, stall_timeout, target, sender);
+                        let download = download(client, call, *transfer, limits, target, sender);
                         work = Work::Download(call, Box::pin(download), progress);
                     }
                     Output::Abort(call) if work.call() == Some(call) => work = Work::None,
@@ -79,6 +78,10 @@ async fn carry_on(
             }
         };
         if !matches!(input, Input::Progress { .. }) {
+            // The attempt may have ended before its last progress was told, which may give its retries back.
+            if let Some(progress) = work.progress() {
+                running.tell(progress);
+            }
             work = Work::None;
         }
         show(&input, resumed_from, target, observer);
@@ -111,6 +114,13 @@ impl Work<'_> {
             Self::None => None,
             Self::Call(call, _) | Self::Download(call, ..) => Some(*call),
         }
+    }
+
+    /// Returns the progress of a download.
+    fn progress(&self) -> Option<Input> {
+        let Self::Download(call, _, progress) = self else { return None };
+        let Count { received, total, .. } = *progress.borrow();
+        Some(Input::Progress { call: *call, received, total })
     }
 
     /// Goes on with the work, and says what came of it and how much of a download was here before. Dropped in the

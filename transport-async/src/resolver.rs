@@ -13,6 +13,7 @@ use std::{
 };
 
 use abyssale_core::{archive::ArchivePolicy, http::Url};
+use abyssale_host::allowed_addresses;
 use hyper_util::client::legacy::connect::dns::{GaiResolver, Name};
 use tower_service::Service;
 
@@ -42,13 +43,7 @@ impl Service<Name> for GuardedResolver {
         let (policy, base) = (self.policy.clone(), self.base.clone());
         let (host, found) = (name.as_str().to_owned(), self.inner.call(name));
         Box::pin(async move {
-            let allowed: Vec<_> =
-                found.await?.filter(|address| policy.allows_ip(&host, address.ip(), &base)).collect();
-            if allowed.is_empty() {
-                let reason = "its name leads where archives may not come from; `allow` it in the policy if that is meant to be";
-                return Err(io::Error::new(io::ErrorKind::PermissionDenied, reason));
-            }
-            Ok(allowed.into_iter())
+            allowed_addresses(&policy, &base, &host, found.await?).map(IntoIterator::into_iter)
         })
     }
 }

@@ -3,8 +3,13 @@
 
 use std::{error::Error as StdError, fmt, future::Future, io, pin::Pin, sync::Arc, time::Duration};
 
-use abyssale_core::{CallError, CallId, Config, MAX_ANSWER, Sent, archive::ArchivePolicy, http::Request};
-use abyssale_host::{Attempt, Error, no_answer};
+use abyssale_core::{
+    CallError, CallId, Config, MAX_ANSWER, Sent,
+    archive::{ArchivePolicy, ArchiveUrlError},
+    download::DownloadError,
+    http::Request,
+};
+use abyssale_host::{Attempt, Error, address_refusal, no_answer};
 use bytes::Bytes;
 use http::Response;
 use http_body_util::{BodyExt as _, Full};
@@ -94,7 +99,7 @@ pub(crate) async fn begin(
     client: &dyn HttpClient,
     request: Request,
     deadline: Instant,
-) -> Result<Response<Incoming>, CallError> {
+) -> Result<Response<Incoming>, NoAnswer> {
     let url = request.url().clone();
     let request: http::Request<Vec<u8>> = request
         .try_into()
@@ -110,9 +115,35 @@ pub(crate) async fn begin(
         Ok(Ok(response)) => Ok(response),
         Ok(Err(error)) => {
             let sent = if error.is_connect() { Sent::Never } else { sent() };
-            Err(no_answer(&url, sent, &error))
+            let refusal = address_refusal(&error).cloned();
+            Err(NoAnswer { error: no_answer(&url, sent, &error), refusal })
         }
-        Err(_) => Err(no_answer(&url, sent(), &io::Error::from(io::ErrorKind::TimedOut))),
+        Err(_) => Err(no_answer(&url, sent(), &io::Error::from(io::ErrorKind::TimedOut)).into()),
+    }
+}
+
+/// Why there is no answer.
+pub(crate) struct NoAnswer {
+    error: CallError,
+    /// Why archives may not come from the host's addresses, if that is the reason.
+    refusal: Option<ArchiveUrlError>,
+}
+
+impl From<CallError> for NoAnswer {
+    fn from(error: CallError) -> Self {
+        Self { error, refusal: None }
+    }
+}
+
+impl From<NoAnswer> for CallError {
+    fn from(no_answer: NoAnswer) -> Self {
+        no_answer.error
+    }
+}
+
+impl From<NoAnswer> for DownloadError {
+    fn from(NoAnswer { error, refusal }: NoAnswer) -> Self {
+        refusal.map_or(Self::Interrupted(error.reason), Self::Address)
     }
 }
 

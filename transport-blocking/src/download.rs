@@ -4,12 +4,12 @@
 use std::{
     io::{self, Read as _},
     path::Path,
-    time::Duration,
+    time::Instant,
 };
 
 use abyssale_core::{
     CallId,
-    download::{DownloadError, Receive, Step, Transfer},
+    download::{DownloadError, DownloadLimits, RateMeter, Receive, Step, Transfer},
 };
 use abyssale_host::{Attempt, DownloadFile};
 use tracing::{debug, trace};
@@ -35,14 +35,12 @@ pub(crate) fn download(
     client: &Client,
     call: CallId,
     transfer: Transfer,
-    first_byte: Duration,
-    stall: Duration,
+    limits: DownloadLimits,
     target: &Path,
     progress: &mut dyn FnMut(Count),
 ) -> Result<u64, DownloadError> {
     let attempt = Attempt::download(transfer.url(), call);
-    let downloaded =
-        attempt.span().in_scope(|| request(client, transfer, first_byte, stall, target, progress));
+    let downloaded = attempt.span().in_scope(|| request(client, transfer, limits, target, progress));
     attempt.downloaded(&downloaded);
     downloaded
 }
@@ -50,8 +48,7 @@ pub(crate) fn download(
 fn request(
     client: &Client,
     transfer: Transfer,
-    first_byte: Duration,
-    stall: Duration,
+    limits: DownloadLimits,
     target: &Path,
     progress: &mut dyn FnMut(Count),
 ) -> Result<u64, DownloadError> {
@@ -61,11 +58,13 @@ fn request(
         return file.finish(&rest);
     }
     loop {
-        let response = begin_download(client.download_caller(), transfer.request(), first_byte, stall)
-            .map_err(|error| DownloadError::Interrupted(error.reason))?;
+        let response = match begin_download(client.download_caller(), transfer.request(), limits) {
+            Ok(response) => response,
+            Err(error) => return Err(file.give_up(error)),
+        };
         let (parts, body) = response.into_parts();
         match transfer.handle_head(parts.status.as_u16(), &parts.headers) {
-            Step::Receive(receive) => return receive_body(file, &receive, body, progress),
+            Step::Receive(receive) => return receive_body(file, &receive, body, limits, progress),
             Step::Refused { is_gone } => {
                 if is_gone {
                     file.discard();
@@ -84,6 +83,7 @@ fn receive_body(
     mut file: DownloadFile,
     receive: &Receive,
     body: Body,
+    limits: DownloadLimits,
     progress: &mut dyn FnMut(Count),
 ) -> Result<u64, DownloadError> {
     let Receive { from, total, .. } = *receive;
@@ -92,16 +92,20 @@ fn receive_body(
     progress(Count { received: from, total, resumed_from: from });
     let mut body = body.into_with_config().limit(u64::MAX).reader();
     let mut buffer = vec![0; CHUNK];
+    let mut meter = RateMeter::new(limits.min_rate);
     loop {
+        let waiting = Instant::now();
         let read = match body.read(&mut buffer) {
             Ok(0) => return file.finish(receive),
             Ok(read) => read,
             Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
             Err(error) => return Err(DownloadError::Interrupted(error.to_string().into())),
         };
+        let waited = waiting.elapsed();
         file.write(buffer.get(..read).unwrap_or_default())?;
         trace!(target: TARGET, bytes = file.len(), "received");
         progress(Count { received: file.len(), total, resumed_from: from });
+        meter.received(waited, read)?;
     }
 }
 

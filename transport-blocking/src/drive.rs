@@ -48,20 +48,12 @@ fn carry_on(
                 let timeout = deadline.saturating_duration_since(clock.now());
                 running.tell(Input::of_call(call, send(client.caller(), request, timeout, Some(call))));
             }
-            Output::Download { call, transfer, first_byte_timeout, stall_timeout } => {
+            Output::Download { call, transfer, limits } => {
                 let mut progress = |Count { received, total, resumed_from }| {
                     running.tell(Input::Progress { call, received, total });
                     observer.observe(Progress::Downloading { received, total, resumed_from });
                 };
-                let downloaded = download(
-                    client,
-                    call,
-                    *transfer,
-                    first_byte_timeout,
-                    stall_timeout,
-                    target,
-                    &mut progress,
-                );
+                let downloaded = download(client, call, *transfer, limits, target, &mut progress);
                 if let Ok(bytes) = downloaded {
                     observer.observe(Progress::Saved { path: target, bytes });
                 }

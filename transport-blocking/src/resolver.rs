@@ -4,9 +4,10 @@
 //! The connection goes to the very address that was checked, so a name that resolves differently the
 //! second time (DNS rebinding) gains nothing.
 
-use std::{io, net::SocketAddr};
+use std::net::SocketAddr;
 
 use abyssale_core::{archive::ArchivePolicy, http::Url};
+use abyssale_host::allowed_addresses;
 use ureq::{
     Error,
     config::Config,
@@ -44,16 +45,12 @@ impl Resolver for GuardedResolver {
             other => other?,
         };
         let host = uri.host().unwrap_or_default().trim_matches(['[', ']']);
-        let is_allowed = |address: &SocketAddr| self.policy.allows_ip(host, address.ip(), &self.base);
-        let mut allowed = self.empty();
-        for address in in_turns(found.iter().copied().filter(is_allowed)) {
-            allowed.push(address);
+        let allowed = allowed_addresses(&self.policy, &self.base, host, found.iter().copied())?;
+        let mut turns = self.empty();
+        for address in in_turns(allowed.into_iter()) {
+            turns.push(address);
         }
-        if allowed.is_empty() {
-            let reason = "its name leads where archives may not come from; `allow` it in the policy if that is meant to be";
-            return Err(io::Error::new(io::ErrorKind::PermissionDenied, reason).into());
-        }
-        Ok(allowed)
+        Ok(turns)
     }
 }
 

@@ -8,9 +8,10 @@ use std::{
 
 use abyssale_core::{
     CallError, CallId, MAX_ANSWER, Sent,
+    download::{DownloadError, DownloadLimits},
     http::{Request, Response, Url},
 };
-use abyssale_host::{Attempt, no_answer};
+use abyssale_host::{Attempt, address_refusal, no_answer};
 use ureq::{Agent, Body, Timeout, http};
 
 use crate::sent_probe::{stall_after_head, watch};
@@ -66,11 +67,12 @@ fn exchange(caller: &Caller, request: Request, timeout: Duration) -> Result<Resp
 pub(crate) fn begin_download(
     caller: &Caller,
     request: Request,
-    first_byte: Duration,
-    stall: Duration,
-) -> Result<http::Response<Body>, CallError> {
+    limits: DownloadLimits,
+) -> Result<http::Response<Body>, DownloadError> {
+    let DownloadLimits { first_byte_timeout: first_byte, stall_timeout: stall, .. } = limits;
+    let interrupted = |error: CallError| DownloadError::Interrupted(error.reason);
     let url = request.url().clone();
-    let request = into_http(request)?;
+    let request = into_http(request).map_err(interrupted)?;
     let request = caller
         .agent
         .configure_request(request)
@@ -89,7 +91,13 @@ pub(crate) fn begin_download(
         .build();
     let (answered, begun) = watch(|| run(&caller.agent, request));
     stall_after_head(stall);
-    answered.map_err(|error| explain(&url, &error, begun, caller.is_own))
+    answered.map_err(|error| {
+        let refusal = if let ureq::Error::Io(cause) = &error { address_refusal(cause) } else { None };
+        match refusal {
+            Some(refusal) => DownloadError::Address(refusal.clone()),
+            None => interrupted(explain(&url, &error, begun, caller.is_own)),
+        }
+    })
 }
 
 /// Reads at most [`MAX_ANSWER`] bytes, and for at most as long as an answer may take. If the body breaks off, what

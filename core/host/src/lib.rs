@@ -69,6 +69,7 @@ mod listener_settings;
 mod pace;
 mod progress;
 mod receiver;
+mod resolved;
 mod settings;
 mod store;
 mod token;
@@ -89,6 +90,7 @@ pub use self::{
     listener_settings::{DELIVERY_TIMEOUT, ListenerSettings},
     progress::{Observer, Progress},
     receiver::{Answer, Deliveries, Handler, Taken},
+    resolved::{address_refusal, allowed_addresses},
     settings::{InvalidSetting, Settings},
     store::MemoryStore,
     token::{NoRandomness, random_token},

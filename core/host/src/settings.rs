@@ -5,6 +5,7 @@ use std::{env, ffi::OsString, time::Duration};
 
 use abyssale_core::{
     ApiKey, Config, Endpoint, InvalidEndpoint, InvalidSecret, UnknownOutcome, archive::ArchivePolicy,
+    download::MinRate,
 };
 use thiserror::Error;
 
@@ -40,6 +41,10 @@ pub struct Settings {
     pub first_byte_timeout: Option<Duration>,
     /// How long a download may go without a sign of life.
     pub stall_timeout: Option<Duration>,
+    /// The lowest rate of a download.
+    pub min_download_rate: Option<MinRate>,
+    /// How long to repeat a download while the archive does not exist yet.
+    pub archive_wait: Option<Duration>,
     /// What to do when it is not known whether a request was taken.
     pub unknown_outcome: UnknownOutcome,
     /// Where archives may be fetched from.
@@ -91,6 +96,8 @@ impl Settings {
         config.connect_timeout = wait(self.connect_timeout, config.connect_timeout);
         config.stall_timeout = wait(self.stall_timeout, config.stall_timeout);
         config.first_byte_timeout = wait(self.first_byte_timeout, config.stall_timeout);
+        config.min_download_rate = self.min_download_rate.unwrap_or_default();
+        config.retry.archive_wait = wait(self.archive_wait, config.retry.archive_wait);
         Ok(config)
     }
 }

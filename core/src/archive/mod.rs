@@ -144,6 +144,11 @@ impl ArchiveUrlError {
     pub(crate) fn redirects(location: &str) -> Self {
         Self { url: shown(location), why: Why::Redirects }
     }
+
+    /// Creates the error for a host none of whose addresses [are allowed](ArchivePolicy::allows_ip).
+    pub fn not_allowed_address(host: &str) -> Self {
+        Self { url: shown(host), why: Why::Address }
+    }
 }
 
 #[derive(Clone, Debug, Deserialize, Eq, Error, PartialEq, Serialize)]
@@ -159,6 +164,8 @@ enum Why {
     Private,
     #[error("is not among the allowed sources of archives")]
     NotListed,
+    #[error("leads to an address that archives may not come from; `allow` its host to accept it")]
+    Address,
     #[error("uses http, and was redirected from https")]
     Downgrade,
     #[error("is behind more than 5 redirects")]

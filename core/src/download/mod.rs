@@ -14,6 +14,7 @@
 //! A [`Transfer`] performs no I/O, and does not decide about retries: the job ([`Export`](crate::Export)) does. It requests
 //! the rest of an archive only with a strong validator, so that the stored bytes are always of one version of the archive.
 
+mod rate;
 mod resume;
 #[cfg(test)]
 mod tests;
@@ -32,6 +33,7 @@ use crate::{
     request,
 };
 
+pub use rate::{DownloadLimits, MinRate, RateMeter};
 pub use resume::ResumeState;
 
 /// One attempt to download an archive. See the [module](self).
@@ -111,7 +113,7 @@ pub enum DownloadError {
     /// The download was complete, and is not an archive.
     #[error(transparent)]
     NotAnArchive(#[from] NotAnArchive),
-    /// A redirect leads to a URL that archives are not fetched from.
+    /// A redirect leads to a URL that archives are not downloaded from, or a host has no allowed address.
     #[error(transparent)]
     Address(#[from] ArchiveUrlError),
     /// The archive cannot be stored: the disk is full, or the folder is not writable.

@@ -2,7 +2,7 @@
 
 use core::time::Duration;
 
-use crate::{archive::ArchivePolicy, request::Endpoint, retry::RetryPolicy};
+use crate::{archive::ArchivePolicy, download::MinRate, request::Endpoint, retry::RetryPolicy};
 
 /// The configuration of jobs. It is not saved: a restored job uses the configuration of the program that restores it.
 ///
@@ -33,6 +33,11 @@ pub struct Config {
     ///
     /// A whole download has no time limit.
     pub stall_timeout: Duration,
+    /// The lowest rate of a download. Default: 1 KiB/s, measured over 60 s.
+    ///
+    /// A slower download is aborted, and retried like one whose connection broke. Adapters apply it
+    /// ([`RateMeter`](crate::download::RateMeter)).
+    pub min_download_rate: MinRate,
     /// Which URLs archives may be downloaded from.
     pub archive: ArchivePolicy,
 }
@@ -49,6 +54,7 @@ impl Config {
             connect_timeout: Duration::from_secs(10),
             first_byte_timeout: Duration::from_secs(30),
             stall_timeout: Duration::from_secs(30),
+            min_download_rate: MinRate::default(),
             archive: ArchivePolicy::default(),
         }
     }
@@ -65,7 +71,7 @@ pub enum UnknownOutcome {
     ///
     /// Without a [token](crate::Token) the event could not be matched to the job, so the job fails at once.
     AwaitEvent {
-        /// How long to wait. Default: 2 min.
+        /// How long to wait, at most [`Config::event_timeout`]. Default: 2 min.
         grace: Duration,
     },
     /// Fail at once.

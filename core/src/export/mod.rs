@@ -19,7 +19,7 @@ use alloc::{boxed::Box, string::ToString as _, sync::Arc, vec::Vec};
 
 use self::{state::State, transitions::seed_of};
 use crate::{
-    download::Transfer,
+    download::{DownloadLimits, Transfer},
     id::ExportId,
     order::Order,
     retry::{AttemptFailure, Tries},
@@ -201,8 +201,9 @@ impl Export {
             },
             Input::Event { event, token } => self.event(event, token.as_ref()),
             Input::DeliveryNotTaken { reason } if !self.is_done() => self.delivery_not_taken(&reason),
-            Input::Progress { call, .. } if self.is_downloading(call) => {
+            Input::Progress { call, received, .. } if self.is_downloading(call) => {
                 self.extend_download();
+                self.tries = self.tries.after_progress(received);
                 Disposition::Accepted
             }
             Input::Downloaded { call, bytes } => self.downloaded(call, bytes),
@@ -268,9 +269,11 @@ impl Export {
             }
             State::Downloading { call, sent: sent @ false, .. } => {
                 *sent = true;
-                let Config { first_byte_timeout, stall_timeout, .. } = *self.config;
+                let Config { first_byte_timeout, stall_timeout, min_download_rate: min_rate, .. } =
+                    *self.config;
+                let limits = DownloadLimits { first_byte_timeout, stall_timeout, min_rate };
                 let transfer = self.transfer.take()?;
-                Some(Output::Download { call: *call, transfer, first_byte_timeout, stall_timeout })
+                Some(Output::Download { call: *call, transfer, limits })
             }
             State::Done(result) if !self.done_was_given => {
                 self.done_was_given = true;

@@ -6,7 +6,7 @@ use core::{fmt, time::Duration};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    download::Transfer,
+    download::{DownloadLimits, Transfer},
     error::ApiError,
     export::{CallId, Failure, NotTaken, UnknownCause},
     http::Request,
@@ -36,11 +36,8 @@ pub enum Output {
         call: CallId,
         /// Builds the requests, and interprets the answers.
         transfer: Box<Transfer>,
-        /// How long to wait for the head of the answer, connecting included. The job applies it to the whole chain of
-        /// redirects.
-        first_byte_timeout: Duration,
-        /// How long to wait for each further piece of the body.
-        stall_timeout: Duration,
+        /// How slow the download may be.
+        limits: DownloadLimits,
     },
     /// Abort this attempt: the job does not use its result. Its connection may be closed.
     Abort(CallId),

@@ -717,15 +717,71 @@ fn a_download_lives_as_long_as_it_makes_progress() {
 }
 
 #[test]
+fn a_download_that_is_cut_again_and_again_goes_on_as_long_as_it_gets_further() {
+    let (mut bench, mut call) = Bench::fetching();
+    for piece in 1..=100 {
+        let received = piece * 100_000;
+        assert_eq!(bench.handle(Input::Progress { call, received, total: None }), Disposition::Accepted);
+        assert_eq!(bench.handle(Input::DownloadFailed { call, error: interrupted() }), Disposition::Accepted);
+        bench.restart(Duration::ZERO);
+        assert!(bench.wait() < Duration::from_secs(2), "each wait is that of a first retry");
+        call = bench.attempt().unwrap();
+    }
+    assert_eq!(bench.handle(Input::Downloaded { call, bytes: 10_000_001 }), Disposition::Accepted);
+    assert!(matches!(bench.result(), Some(Ok(Finished::Archive { .. }))));
+}
+
+#[test]
+fn a_download_that_is_cut_at_the_same_place_fails_when_its_retries_are_used_up() {
+    // Without a validator each attempt begins anew; and a few bytes a time would never end.
+    for received in [|_: u64| 100_000, |attempt: u64| attempt * 1000] {
+        let (mut bench, mut call) = Bench::fetching();
+        for attempt in 1..=4 {
+            let progress = Input::Progress { call, received: received(attempt), total: None };
+            assert_eq!(bench.handle(progress), Disposition::Accepted);
+            let failed = Input::DownloadFailed { call, error: interrupted() };
+            assert_eq!(bench.handle(failed), Disposition::Accepted);
+            assert_eq!(bench.export.is_done(), attempt == 4, "{attempt}");
+            if attempt < 4 {
+                bench.wait();
+                call = bench.attempt().unwrap();
+            }
+        }
+        assert!(matches!(bench.result(), Some(Err(Failure::Download { .. }))));
+    }
+}
+
+#[test]
+fn the_wait_for_an_event_bounds_the_wait_after_a_lost_answer() {
+    let config = Config { event_timeout: Duration::from_secs(1), ..config() };
+    for lost in [
+        |call| Input::Response { call, response: Response::new(502, &[], b"") },
+        |call| Input::Response { call, response: Response::new(200, &[], b"<html>") },
+        |call| Input::of_call(call, Err(CallError { sent: Sent::Maybe, reason: "reset".into() })),
+    ] {
+        let mut bench = Bench::new(config.clone(), order_with_token());
+        let call = bench.attempt().unwrap();
+        assert_eq!(bench.handle(lost(call)), Disposition::Accepted);
+        assert_eq!(bench.wait(), Duration::from_secs(1));
+        assert!(matches!(bench.result(), Some(Err(Failure::Unknown(_)))));
+    }
+}
+
+#[test]
 fn the_first_byte_of_a_download_has_a_time_of_its_own() {
     let config = Config { first_byte_timeout: Duration::from_secs(7), ..config() };
     let mut bench = Bench::new(config, order_with_token());
     assert_eq!(bench.deliver(&event(), Some(&token())), Disposition::Accepted);
     let outputs = bench.outputs();
-    let Some(Output::Download { call, first_byte_timeout, stall_timeout, .. }) = outputs.last() else {
-        panic!("{outputs:?}")
-    };
-    assert_eq!((first_byte_timeout.as_secs(), stall_timeout.as_secs()), (7, 30));
+    let Some(Output::Download { call, limits, .. }) = outputs.last() else { panic!("{outputs:?}") };
+    assert_eq!(
+        (
+            limits.first_byte_timeout.as_secs(),
+            limits.stall_timeout.as_secs(),
+            limits.min_rate.bytes_per_second
+        ),
+        (7, 30, 1024)
+    );
     let at_first = bench.export.poll_timeout();
     assert_eq!(at_first, Some(bench.now.saturating_add(Duration::from_secs(7))));
     let progress = Input::Progress { call: *call, received: 1, total: None };

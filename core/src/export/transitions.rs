@@ -100,7 +100,7 @@ impl Export {
     pub(super) fn unknown(&mut self, cause: UnknownCause) {
         match self.config.unknown_outcome {
             UnknownOutcome::AwaitEvent { grace } if self.order.token().is_some() => {
-                let until = self.after(grace);
+                let until = self.after(grace.min(self.config.event_timeout));
                 self.notice(Notice::OutcomeUnknown { cause: cause.clone(), until });
                 self.enter(State::OutcomeUnknown { cause: Box::new(cause), until });
             }

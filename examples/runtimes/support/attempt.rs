@@ -68,7 +68,8 @@ impl Attempt {
                 let deadline = Instant::now() + deadline.saturating_duration_since(now);
                 (call, Kind::Call { request, deadline })
             }
-            Output::Download { call, mut transfer, first_byte_timeout: first_byte, stall_timeout: stall } => {
+            Output::Download { call, mut transfer, limits } => {
+                let (first_byte, stall) = (limits.first_byte_timeout, limits.stall_timeout);
                 let file = DownloadFile::open(target).map_err(|error| {
                     phase = Phase::Over(Input::of_download(call, Err(error)));
                 });
