@@ -21,7 +21,7 @@ use lexopt::{Arg, Parser, ValueExt as _};
 type AnyError = Box<dyn Error + Send + Sync>;
 
 fn main() -> ExitCode {
-    exit("durable", run())
+    exit("durable", run().map(|()| ExitCode::SUCCESS))
 }
 
 fn run() -> Result<(), AnyError> {

@@ -4,7 +4,7 @@
 
 use std::{env, error::Error, process::ExitCode};
 
-use abyssale::{Display, Stage, exit, parse, print_table};
+use abyssale::{Display, Stage, UsageError, exit, parse, print_table, status, with_causes};
 use abyssale_async::{Exporter, Observer as _, Progress, unpack::Options};
 
 #[tokio::main]
@@ -12,12 +12,13 @@ async fn main() -> ExitCode {
     exit("export-async", run().await)
 }
 
-async fn run() -> Result<(), Box<dyn Error + Send + Sync>> {
-    let Some(options) = parse("export-async", env::args_os().skip(1))? else { return Ok(()) };
+async fn run() -> Result<ExitCode, Box<dyn Error + Send + Sync>> {
+    let Some(options) = parse("export-async", env::args_os().skip(1)) else { return Ok(ExitCode::SUCCESS) };
     let stage = Stage::set(options)?;
     let mut display = Display::new();
+    display.end_at_ctrl_c("export-async", stage.remove_empty_folder())?;
     if stage.is_simulated() {
-        display.keep("ABYSSALE_API_KEY is not set: the simulator inside plays the service");
+        display.keep("ABYSSALE_API_KEY is not set: a simulator inside this program is the service");
     }
 
     let mut builder = Exporter::builder()
@@ -33,11 +34,11 @@ async fn run() -> Result<(), Box<dyn Error + Send + Sync>> {
     if let Some(secret) = &stage.signing_secret {
         builder = builder.signing_secret(secret.clone());
     }
-    let exporter = builder.build().await?;
+    let exporter = builder.build().await.map_err(|error| UsageError(vec![with_causes(&error)]))?;
 
     let watch = |seen: Progress<'_>| display.observe(seen);
     let archive = exporter.export(&stage.ids)?.observe(watch).save_to(stage.archive()).await?;
     let unpacked = archive.unpack_observed(stage.images(), Options::default(), display).await?;
     print_table(&unpacked, archive.asked_for(), &stage.images())?;
-    Ok(())
+    Ok(status(&unpacked, archive.asked_for()))
 }

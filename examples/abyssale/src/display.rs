@@ -1,21 +1,28 @@
 //! What is seen of an export: a moving line on a terminal, plain lines anywhere else, a table at the end.
 
 use std::{
-    io::{self, IsTerminal as _, Write as _},
+    io::{self, Write as _},
     path::Path,
     time::Duration,
 };
 
 use abyssale_core::Notice;
-use abyssale_host::{Observer, Progress, unpack::Unpacked};
+use abyssale_host::{
+    Observer, Progress,
+    unpack::{Entry, Unpacked},
+};
+use console::Term;
 use indicatif::{HumanBytes, ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+use crate::interrupt::{Reached, on_ctrl_c};
 
 /// Shows an export as it goes.
 #[derive(Debug)]
 pub struct Display {
-    /// `None` where nobody would see it move.
+    /// `None` where a moving line is not drawn: in a file, in a pipe, on a terminal that is `dumb`.
     bar: Option<ProgressBar>,
     phase: Phase,
+    reached: Reached,
 }
 
 /// What the moving line shows.
@@ -29,13 +36,20 @@ enum Phase {
 impl Display {
     /// A display on standard error.
     pub fn new() -> Self {
-        let bar = io::stderr().is_terminal().then(|| {
-            let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
-            bar.set_style(style("{spinner:.cyan} {msg} {elapsed:.dim}"));
-            bar.enable_steady_tick(Duration::from_millis(100));
-            bar
-        });
-        Self { bar, phase: Phase::Waiting }
+        let bar = new_bar(Phase::Waiting, 0, None);
+        Self { bar: (!bar.is_hidden()).then_some(bar), phase: Phase::Waiting, reached: Reached::default() }
+    }
+
+    /// Ends the program at Ctrl-C, and says what becomes of the export. `then` is called before the end.
+    pub fn end_at_ctrl_c(&self, name: &str, then: impl FnOnce() + Send + 'static) -> io::Result<()> {
+        let (bar, name) = (self.bar.clone(), name.to_owned());
+        on_ctrl_c(self.reached.clone(), move |words| {
+            if let Some(bar) = bar {
+                bar.finish_and_clear();
+            }
+            then();
+            complain(&format!("{name}: {words}"));
+        })
     }
 
     /// Says what is happening now.
@@ -55,21 +69,18 @@ impl Display {
     }
 
     fn measure(&mut self, phase: Phase, position: u64, length: Option<u64>) {
-        let Some(bar) = &self.bar else { return };
-        if self.phase != phase {
-            bar.set_style(style(match phase {
-                Phase::Waiting => "{spinner:.cyan} {msg} {elapsed:.dim}",
-                Phase::Downloading => {
-                    "{spinner:.cyan} downloading [{bar:30.cyan}] {bytes}/{total_bytes} {bytes_per_sec:.dim}"
-                }
-                Phase::Unpacking => "{spinner:.cyan} unpacking [{bar:30.cyan}] {pos}/{len} {msg:.dim}",
-            }));
+        let Some(bar) = &mut self.bar else { return };
+        if self.phase == phase {
+            if let Some(length) = length {
+                bar.set_length(length);
+            }
+            bar.set_position(position);
+        } else {
             self.phase = phase;
+            // Another bar, since the figures of one phase mean nothing in the next.
+            bar.finish_and_clear();
+            *bar = new_bar(phase, position, length);
         }
-        if let Some(length) = length {
-            bar.set_length(length);
-        }
-        bar.set_position(position);
     }
 }
 
@@ -81,6 +92,7 @@ impl Default for Display {
 
 impl Observer for Display {
     fn observe(&mut self, progress: Progress<'_>) {
+        self.reached.observe(&progress);
         match progress {
             Progress::Requesting => self.say("asking for the export"),
             Progress::Notice(notice) => {
@@ -88,7 +100,7 @@ impl Observer for Display {
                 self.keep(&notice.to_string());
                 match notice {
                     Notice::Accepted { .. } | Notice::OutcomeUnknown { .. } => {
-                        self.say("waiting for the call that it is ready");
+                        self.say("waiting for the event");
                     }
                     Notice::EventReceived(_) => self.say("fetching the archive"),
                     _ => {}
@@ -99,10 +111,10 @@ impl Observer for Display {
             }
             Progress::Saved { bytes, .. } => self.keep(&format!("{} downloaded", HumanBytes(bytes))),
             Progress::Unpacked { entry, number, of } => {
+                self.measure(Phase::Unpacking, number as u64, Some(of as u64));
                 if let Some(bar) = &self.bar {
                     bar.set_message(entry.written.clone());
                 }
-                self.measure(Phase::Unpacking, number as u64, Some(of as u64));
             }
             Progress::Skipped(skipped) => self.keep(&skipped.to_string()),
             Progress::PartialArchive { asked_for, found } => {
@@ -121,9 +133,29 @@ impl Drop for Display {
     }
 }
 
-/// Prints what came, and where it is. Whoever closes the pipe has read enough.
+fn new_bar(phase: Phase, position: u64, length: Option<u64>) -> ProgressBar {
+    let is_narrow = Term::stderr().size_checked().is_some_and(|(_, columns)| columns < 70);
+    let template = match (phase, is_narrow) {
+        (Phase::Waiting, _) => "{spinner:.cyan} {wide_msg} {elapsed:.dim}",
+        (Phase::Downloading, false) => {
+            "{spinner:.cyan} downloading [{bar:30.cyan}] {bytes}/{total_bytes} {bytes_per_sec:.dim}"
+        }
+        (Phase::Downloading, true) => "{spinner:.cyan} {wide_bar:.cyan} {bytes}/{total_bytes}",
+        (Phase::Unpacking, false) => "{spinner:.cyan} unpacking [{bar:30.cyan}] {pos}/{len} {wide_msg:.dim}",
+        (Phase::Unpacking, true) => "{spinner:.cyan} {pos}/{len} {wide_msg:.dim}",
+    };
+    // The templates are constants; one that does not parse would show the default.
+    let style = ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
+    let bar = ProgressBar::with_draw_target(length, ProgressDrawTarget::stderr());
+    let bar = bar.with_style(style).with_position(position);
+    bar.enable_steady_tick(Duration::from_millis(100));
+    bar
+}
+
+/// Prints what came, and where it is. A reader that closes the pipe has read enough.
 pub fn print_table(unpacked: &Unpacked, asked_for: usize, images: &Path) -> io::Result<()> {
-    match write_table(&mut io::stdout().lock(), unpacked, asked_for, images) {
+    let columns = Term::stdout().size_checked().map(|(_, columns)| usize::from(columns));
+    match write_table(&mut io::stdout().lock(), columns, unpacked, asked_for, images) {
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
         result => result,
     }
@@ -131,24 +163,27 @@ pub fn print_table(unpacked: &Unpacked, asked_for: usize, images: &Path) -> io::
 
 fn write_table(
     out: &mut impl io::Write,
+    columns: Option<usize>,
     unpacked: &Unpacked,
     asked_for: usize,
     images: &Path,
 ) -> io::Result<()> {
     let entries = &unpacked.entries;
     let width = entries.iter().map(|entry| entry.written.chars().count()).max().unwrap_or(0).clamp(4, 60);
-    writeln!(out, "{:width$}  {:5}  {:>11}  {:>10}", "file", "kind", "pixels", "size")?;
+    let is_narrow = columns.is_some_and(|columns| columns < width + BESIDE_NAME);
+    if !is_narrow {
+        writeln!(out, "{:width$}  {:5}  {:>11}  {:>10}", "file", "kind", "pixels", "size")?;
+    }
     let mut total = 0;
-    for entry in entries {
-        let pixels = entry.dimensions.map(|(w, h)| format!("{w} × {h}")).unwrap_or_default();
-        writeln!(
-            out,
-            "{:width$}  {:5}  {pixels:>11}  {:>10}",
-            entry.written,
-            entry.kind,
-            HumanBytes(entry.bytes).to_string()
-        )?;
-        total += entry.bytes;
+    for Entry { written, kind, dimensions, bytes, .. } in entries {
+        let pixels = dimensions.map(|(w, h)| format!("{w} × {h}")).unwrap_or_default();
+        let size = HumanBytes(*bytes).to_string();
+        if is_narrow {
+            writeln!(out, "{written}\n    {kind:5}  {pixels:>11}  {size:>10}")?;
+        } else {
+            writeln!(out, "{written:width$}  {kind:5}  {pixels:>11}  {size:>10}")?;
+        }
+        total += bytes;
     }
     let files = if entries.len() == 1 { "file" } else { "files" };
     writeln!(out, "{} {files}, {}, in {}", entries.len(), HumanBytes(total), images.display())?;
@@ -158,7 +193,7 @@ fn write_table(
     for skipped in &unpacked.skipped {
         writeln!(out, "{skipped}")?;
     }
-    let missing = asked_for.saturating_sub(entries.len() + unpacked.skipped.len());
+    let missing = missing(unpacked, asked_for);
     if missing > 0 {
         writeln!(
             out,
@@ -168,12 +203,15 @@ fn write_table(
     Ok(())
 }
 
-/// One line on standard error. If that is closed, there is nobody to tell.
-pub(crate) fn complain(text: &str) {
-    let _closed = writeln!(io::stderr(), "{text}");
+/// Returns how many of the banners asked for have no entry in the archive.
+pub(crate) fn missing(unpacked: &Unpacked, asked_for: usize) -> usize {
+    asked_for.saturating_sub(unpacked.entries.len() + unpacked.skipped.len())
 }
 
-/// The templates are constants of this file; one that does not parse would show the default.
-fn style(template: &str) -> ProgressStyle {
-    ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar())
+/// One line on standard error. If that is closed, there is nobody to tell.
+pub(crate) fn complain(text: &str) {
+    let _closed = writeln!(io::stderr(), "{}", text.trim_end());
 }
+
+/// The columns of the table but for the name.
+const BESIDE_NAME: usize = 34;

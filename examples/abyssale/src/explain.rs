@@ -24,11 +24,11 @@ use crate::{AnyError, UsageError, exit};
 /// Explains the body of a refusal. `name` is what the program is called.
 pub fn explain(name: &str, args: impl IntoIterator<Item = OsString>) -> ExitCode {
     let result = match run(name, args) {
-        // Whoever closes the pipe has read enough.
+        // A reader that closes the pipe has read enough.
         Err(error) if is_closed_pipe(&*error) => Ok(()),
         result => result,
     };
-    exit(name, result)
+    exit(name, result.map(|()| ExitCode::SUCCESS))
 }
 
 fn run(name: &str, args: impl IntoIterator<Item = OsString>) -> Result<(), AnyError> {

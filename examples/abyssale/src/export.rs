@@ -4,19 +4,20 @@ use std::{ffi::OsString, process::ExitCode};
 
 use abyssale_blocking::{Exporter, Observer as _, Progress, unpack::Options};
 
-use crate::{AnyError, Display, Stage, exit, parse, print_table};
+use crate::{AnyError, Display, Stage, UsageError, exit, parse, print_table, status, with_causes};
 
 /// Carries out an export, against a simulator unless there is a key. `name` is what the program is called.
 pub fn export(name: &str, args: impl IntoIterator<Item = OsString>) -> ExitCode {
     exit(name, run(name, args))
 }
 
-fn run(name: &str, args: impl IntoIterator<Item = OsString>) -> Result<(), AnyError> {
-    let Some(options) = parse(name, args)? else { return Ok(()) };
+fn run(name: &str, args: impl IntoIterator<Item = OsString>) -> Result<ExitCode, AnyError> {
+    let Some(options) = parse(name, args) else { return Ok(ExitCode::SUCCESS) };
     let stage = Stage::set(options)?;
     let mut display = Display::new();
+    display.end_at_ctrl_c(name, stage.remove_empty_folder())?;
     if stage.is_simulated() {
-        display.keep("ABYSSALE_API_KEY is not set: the simulator inside plays the service");
+        display.keep("ABYSSALE_API_KEY is not set: a simulator inside this program is the service");
     }
 
     let mut builder = Exporter::builder()
@@ -32,11 +33,11 @@ fn run(name: &str, args: impl IntoIterator<Item = OsString>) -> Result<(), AnyEr
     if let Some(secret) = &stage.signing_secret {
         builder = builder.signing_secret(secret.clone());
     }
-    let exporter = builder.build()?;
+    let exporter = builder.build().map_err(|error| UsageError(vec![with_causes(&error)]))?;
 
     let watch = |seen: Progress<'_>| display.observe(seen);
     let archive = exporter.export(&stage.ids)?.observe(watch).save_to(stage.archive())?;
     let unpacked = archive.unpack_observed(stage.images(), Options::default(), display)?;
     print_table(&unpacked, archive.asked_for(), &stage.images())?;
-    Ok(())
+    Ok(status(&unpacked, archive.asked_for()))
 }

@@ -6,6 +6,7 @@
 mod display;
 mod explain;
 mod export;
+mod interrupt;
 mod options;
 mod stage;
 mod unpack;
@@ -19,18 +20,41 @@ pub use self::{
     unpack::unpack,
 };
 
-use std::process::ExitCode;
+use std::{error::Error, process::ExitCode};
 
-pub(crate) type AnyError = Box<dyn std::error::Error + Send + Sync>;
+use abyssale_host::unpack::Unpacked;
 
-/// Ends a program: quietly if it went well, with one line on stderr if not.
-pub fn exit(name: &str, result: Result<(), AnyError>) -> ExitCode {
-    match result {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            let code = if error.is::<UsageError>() { 2 } else { 1 };
-            display::complain(&format!("{name}: {error}"));
-            ExitCode::from(code)
+pub(crate) type AnyError = Box<dyn Error + Send + Sync>;
+
+/// Ends a program: quietly if it went well, with the reason on standard error if not.
+pub fn exit(name: &str, result: Result<ExitCode, AnyError>) -> ExitCode {
+    result.unwrap_or_else(|error| {
+        let is_usage = error.is::<UsageError>()
+            || matches!(error.downcast_ref::<StageError>(), Some(StageError::Usage(_)));
+        for line in with_causes(&*error).lines() {
+            display::complain(&format!("{name}: {line}"));
         }
+        ExitCode::from(if is_usage { 2 } else { 1 })
+    })
+}
+
+/// The exit status of an export whose archive was unpacked: 3 if banners are missing.
+pub fn status(unpacked: &Unpacked, asked_for: usize) -> ExitCode {
+    let is_whole = !unpacked.is_partial() && display::missing(unpacked, asked_for) == 0;
+    ExitCode::from(if is_whole { 0 } else { 3 })
+}
+
+/// An error and its causes, but for those that it says itself.
+pub fn with_causes(error: &(dyn Error + 'static)) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let reason = error.to_string();
+        if !text.contains(&reason) {
+            text.push_str(": ");
+            text.push_str(&reason);
+        }
+        cause = error.source();
     }
+    text
 }

@@ -25,62 +25,96 @@ pub struct Options {
     pub output: Option<PathBuf>,
     /// How long to wait for the event.
     pub wait: Option<Duration>,
+    /// What cannot be understood, for [`Stage::set`](crate::Stage::set) to tell together with what is missing.
+    pub problems: Vec<String>,
 }
 
 /// Reads the command line. `None` if all it asked for was help or the version, which is then printed.
-pub fn parse(name: &str, args: impl IntoIterator<Item = OsString>) -> Result<Option<Options>, UsageError> {
-    let Some(mut options) = parse_from(name, args)? else { return Ok(None) };
+pub fn parse(name: &str, args: impl IntoIterator<Item = OsString>) -> Option<Options> {
+    let mut options = parse_from(name, args)?;
     if options.ids == ["-"] {
-        options.ids = ids_from_stdin()?;
+        match ids_from_stdin(true) {
+            Ok(ids) => options.ids = ids,
+            Err(error) => options.problems.push(error),
+        }
     }
-    Ok(Some(options))
+    Some(options)
 }
 
-/// The ids on standard input, which ends when it ends: read only if it is asked for, or if there are no other ids.
-pub(crate) fn ids_from_stdin() -> Result<Vec<String>, UsageError> {
+/// The ids on standard input: read only if it is asked for, or if there are no other ids. A terminal is read only if
+/// `may_ask`.
+pub(crate) fn ids_from_stdin(may_ask: bool) -> Result<Vec<String>, String> {
     if io::stdin().is_terminal() {
+        if !may_ask {
+            return Ok(Vec::new());
+        }
         complain("type the banner ids, and end with Ctrl-D");
     }
     read_ids(io::stdin().lock())
 }
 
-fn parse_from(name: &str, args: impl IntoIterator<Item = OsString>) -> Result<Option<Options>, UsageError> {
+fn parse_from(name: &str, args: impl IntoIterator<Item = OsString>) -> Option<Options> {
     let mut options = Options::default();
     let mut parser = Parser::from_args(args);
-    while let Some(arg) = parser.next()? {
-        match arg {
-            Arg::Short('h') | Arg::Long("help") => {
+    loop {
+        let arg = match parser.next() {
+            Ok(None) => return Some(options),
+            Ok(Some(Arg::Short('h') | Arg::Long("help"))) => {
                 print_help(name);
-                return Ok(None);
+                return None;
             }
-            Arg::Short('V') | Arg::Long("version") => {
+            Ok(Some(Arg::Short('V') | Arg::Long("version"))) => {
                 print(&format!("{name} {}\n", env!("CARGO_PKG_VERSION")));
-                return Ok(None);
+                return None;
             }
-            Arg::Long("callback-url") => options.callback_url = Some(parser.value()?.string()?),
-            Arg::Long("listen") => options.listen = Some(parser.value()?.string()?),
-            Arg::Short('o') | Arg::Long("output") => options.output = Some(parser.value()?.into()),
-            Arg::Long("wait") => {
-                let secs: f64 = parser.value()?.parse()?;
-                let wait = Duration::try_from_secs_f64(secs).map_err(|_| UsageError::Wait)?;
-                options.wait = Some(wait);
+            Ok(Some(Arg::Value(ids))) => ids.string().map(|ids| options.ids.extend(ids_in(&ids))),
+            Ok(Some(Arg::Long(option))) => {
+                let option = option.to_owned();
+                options.take(&option, &mut parser)
             }
-            Arg::Value(ids) => options.ids.extend(ids_in(&ids.string()?)),
-            other => return Err(other.unexpected().into()),
+            Ok(Some(Arg::Short('o'))) => options.take("output", &mut parser),
+            Ok(Some(other)) => Err(other.unexpected()),
+            Err(error) => Err(error),
+        };
+        if let Err(error) = arg {
+            options.problems.push(error.to_string());
         }
     }
-    Ok(Some(options))
+}
+
+impl Options {
+    /// Takes an option that has a value.
+    fn take(&mut self, option: &str, parser: &mut Parser) -> Result<(), lexopt::Error> {
+        match option {
+            "callback-url" => self.callback_url = Some(parser.value()?.string()?),
+            "listen" => self.listen = Some(parser.value()?.string()?),
+            "output" => self.output = Some(parser.value()?.into()),
+            "wait" => {
+                let text = parser.value()?.string()?;
+                let wait = text.parse().ok().and_then(|secs| Duration::try_from_secs_f64(secs).ok());
+                if wait.is_none() {
+                    let problem =
+                        format!("--wait {text}: give a number of seconds, 0 or more, such as --wait 600");
+                    self.problems.push(problem);
+                }
+                self.wait = wait;
+            }
+            other => return Err(Arg::Long(other).unexpected()),
+        }
+        Ok(())
+    }
 }
 
 /// Reads ids from a stream: a list, a column of a spreadsheet, a JSON array. What stands behind a `#` is a comment.
-fn read_ids(mut stream: impl io::Read) -> Result<Vec<String>, UsageError> {
+fn read_ids(mut stream: impl io::Read) -> Result<Vec<String>, String> {
+    let unread = |error| format!("the ids on standard input cannot be read: {error}");
     let mut bytes = Vec::new();
     // A UUID and a line end take 37 bytes, so this is room for 400,000.
-    stream.by_ref().take(MAX_STDIN).read_to_end(&mut bytes).map_err(UsageError::Stdin)?;
+    stream.by_ref().take(MAX_STDIN).read_to_end(&mut bytes).map_err(unread)?;
     if bytes.len() as u64 == MAX_STDIN {
-        return Err(UsageError::TooManyIds);
+        return Err(format!("there are more than {MAX_STDIN} bytes of ids on standard input"));
     }
-    let text = text_of(bytes).map_err(UsageError::Stdin)?;
+    let text = text_of(bytes).map_err(unread)?;
     let lines = text.lines().map(|line| line.split('#').next().unwrap_or_default());
     Ok(lines.flat_map(ids_in).collect())
 }
@@ -110,29 +144,36 @@ fn text_of(bytes: Vec<u8>) -> io::Result<String> {
 fn print_help(name: &str) {
     print(&format!(
         "\
-Packs generated Abyssale banners into one ZIP, fetches it and unpacks it.
+Exports Abyssale banners: requests one ZIP of them, downloads it and unpacks it.
 
 Usage: {name} [OPTIONS] [ID]...
 
-  ID...                  banner ids (UUIDs); `-` reads them from standard input, and so does
-                         none when there is a key (without one, a few of the simulator's)
+  ID...                  banner ids (UUIDs). `-` reads them from standard input. Without ids, they
+                         are read from there too, or are the simulator's if there is no key
 
 Options:
-      --callback-url URL the address Abyssale is to call when the archive is ready
+      --callback-url URL the address that Abyssale calls when the archive is ready
       --listen ADDR      where this program answers that call, such as 0.0.0.0:8080
-  -o, --output DIR       where everything goes: must be absent or empty
+  -o, --output DIR       the folder for archive and images: must be absent or empty
                          [default: a new folder in ./abyssale-export]
-      --wait SECONDS     how long to wait for the call [default: 1800]
+      --wait SECONDS     how long to wait for that call [default: 1800]
   -h, --help             this text
   -V, --version          the version
 
 Environment:
-  ABYSSALE_API_KEY            your key; without one, the simulator inside plays the service
+  ABYSSALE_API_KEY            your key; without one, a simulator inside this program is the service
   ABYSSALE_SIGNING_SECRET     your signing secret (whsec_…): deliveries must then be signed
   ABYSSALE_BASE_URL           another service [default: https://api.abyssale.com]
   ABYSSALE_TIMEOUT_MS         time-out of one call [default: 30000]
   ABYSSALE_MAX_RETRIES        retries of one call [default: 3]
   ABYSSALE_MAX_RETRY_WAIT_MS  longest Retry-After that is waited out, or inf [default: 30000]
+
+Exit status:
+  0    all banners are unpacked
+  1    the export failed
+  2    an option or a setting cannot be used; nothing was requested
+  3    banners are missing in the archive, or could not be unpacked
+  130  interrupted by Ctrl-C
 
 Examples:
   {name}
@@ -144,25 +185,19 @@ Examples:
 
 fn print(text: &str) {
     use io::Write as _;
-    // Whoever closes the pipe has read enough.
+    // A reader that closes the pipe has read enough.
     let _closed = io::stdout().write_all(text.as_bytes());
 }
 
-/// The command line cannot be understood.
+/// Options, the environment or standard input cannot be used: each problem, so that one run tells all of them.
 #[derive(Debug, Error)]
-pub enum UsageError {
-    /// An option is unknown or lacks its value.
-    #[error("{0} (see --help)")]
-    Option(#[from] lexopt::Error),
-    /// A time is not one.
-    #[error("--wait takes a number of seconds, 0 or more (see --help)")]
-    Wait,
-    /// Standard input cannot be read.
-    #[error("the ids on standard input cannot be read: {0}")]
-    Stdin(io::Error),
-    /// Standard input does not end.
-    #[error("there are more than {MAX_STDIN} bytes of ids on standard input")]
-    TooManyIds,
+#[error("{}{}", .0.join("\n"), if .0.len() == 1 { " (see --help)" } else { "\n(see --help)" })]
+pub struct UsageError(pub Vec<String>);
+
+impl From<lexopt::Error> for UsageError {
+    fn from(error: lexopt::Error) -> Self {
+        Self(vec![error.to_string()])
+    }
 }
 
 const MAX_STDIN: u64 = 16 << 20;
@@ -174,13 +209,13 @@ const SEPARATORS: &str = ",;|\"'`´‘’“”„«»[](){}<>\u{feff}\u{200b}\u
 mod tests {
     use super::*;
 
-    fn parse(args: &[&str]) -> Result<Option<Options>, UsageError> {
-        parse_from("export", args.iter().map(OsString::from))
+    fn parse(args: &[&str]) -> Options {
+        parse_from("export", args.iter().map(OsString::from)).unwrap()
     }
 
     #[test]
     fn options_and_ids_may_be_mixed() {
-        let options = parse(&["a", "--listen", "h:1", "b", "--wait=0.5", "-o", "dir"]).unwrap().unwrap();
+        let options = parse(&["a", "--listen", "h:1", "b", "--wait=0.5", "-o", "dir"]);
         assert_eq!(options.ids, ["a", "b"]);
         assert_eq!(options.listen.as_deref(), Some("h:1"));
         assert_eq!(options.wait, Some(Duration::from_millis(500)));
@@ -189,8 +224,18 @@ mod tests {
 
     #[test]
     fn what_is_not_understood_is_named() {
-        for args in [&["--nonsense"][..], &["--listen"], &["--wait", "soon"], &["--wait", "-1"]] {
-            assert!(parse(args).unwrap_err().to_string().contains("--help"), "{args:?}");
+        for (args, named) in [
+            (&["--nonsense"][..], &["--nonsense"][..]),
+            (&["--listen"], &["--listen"]),
+            (&["--wait", "soon", "-x"], &["--wait soon", "-x"]),
+            (&["--wait", "-1", "--nonsense", "-o"], &["--wait -1", "--nonsense", "-o"]),
+        ] {
+            let problems = parse(args).problems;
+            assert_eq!(problems.len(), named.len(), "{problems:?}");
+            assert!(
+                named.iter().zip(&problems).all(|(name, problem)| problem.contains(name)),
+                "{problems:?}"
+            );
         }
     }
 
@@ -219,7 +264,7 @@ mod tests {
             assert_eq!(read_ids(bytes.as_slice()).unwrap(), ["a", "b"]);
         }
         assert!(read_ids(&b"a\xff"[..]).is_err());
-        assert_eq!(parse(&["a;b", "c,"]).unwrap().unwrap().ids, ["a", "b", "c"]);
+        assert_eq!(parse(&["a;b", "c,"]).ids, ["a", "b", "c"]);
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! Who plays the service: the live one if there is a key, else a simulator in this process.
+//! Where an export runs: against the live service if there is a key, else against a simulator in this process.
 
 use std::{
     env::{self, VarError},
@@ -8,7 +8,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use abyssale_core::{ApiKey, InvalidSecret, SigningSecret};
+use abyssale_core::{ApiKey, InvalidSecret, Order, SigningSecret};
 use abyssale_simulator::{Config, DEMO_BANNERS, Simulator, StartError};
 use thiserror::Error;
 
@@ -38,6 +38,10 @@ pub struct Stage {
 
 impl Stage {
     /// Prepares an export as the options and the environment want it.
+    ///
+    /// # Errors
+    ///
+    /// Tells everything that is missing or cannot be used, at once.
     pub fn set(options: Options) -> Result<Self, StageError> {
         if env::var_os("ABYSSALE_API_KEY").is_some_and(|key| !key.is_empty()) {
             Self::live(options)
@@ -46,35 +50,66 @@ impl Stage {
         }
     }
 
-    fn live(options: Options) -> Result<Self, StageError> {
-        let callback_url = options.callback_url.ok_or(StageError::NoCallback)?;
-        let listen = options.listen.ok_or(StageError::NoListen)?;
-        let socket = bind(&listen)?;
-        let signing_secret = match env::var("ABYSSALE_SIGNING_SECRET") {
-            Ok(secret) if secret.is_empty() => None,
-            Ok(secret) => Some(SigningSecret::new(secret)?),
-            Err(VarError::NotPresent) => None,
-            // Left out silently, it would mean that nothing is checked.
-            Err(VarError::NotUnicode(_)) => return Err(StageError::SecretNotText),
-        };
-        let ids = if options.ids.is_empty() { ids_from_stdin()? } else { options.ids };
-        if ids.is_empty() {
-            return Err(StageError::NoIds);
+    fn live(mut options: Options) -> Result<Self, StageError> {
+        let mut problems = options.problems;
+        if options.callback_url.is_none() {
+            problems.push("--callback-url is missing: the address at which Abyssale can reach this program, such as https://hooks.example.com/abyssale".into());
         }
+        if options.listen.is_none() {
+            problems.push(
+                "--listen is missing: where the callback arrives at this machine, such as 0.0.0.0:8080"
+                    .into(),
+            );
+        }
+        let signing_secret = told(&mut problems, secret_of_environment());
+        if options.ids.is_empty() {
+            let ids = ids_from_stdin(problems.is_empty());
+            options.ids = told(&mut problems, ids).unwrap_or_default();
+        }
+        let callback_url = options.callback_url.unwrap_or_else(|| "https://localhost".into());
+        if options.ids.is_empty() {
+            problems.push("no banner ids: give them as arguments or on standard input".into());
+        } else {
+            told(&mut problems, Order::new(&options.ids, &callback_url));
+        }
+        let socket = options.listen.and_then(|address| told(&mut problems, bind(&address)));
+        let folder = told(&mut problems, Folder::create(options.output));
+        let (Some(socket), Some(folder), Some(signing_secret), []) =
+            (socket, folder, signing_secret, &problems[..])
+        else {
+            return Err(UsageError(problems).into());
+        };
         Ok(Self {
             api_key: None,
             base_url: None,
             callback_url,
             socket,
             signing_secret,
-            ids,
+            ids: options.ids,
             wait: options.wait.unwrap_or(WAIT),
-            folder: Folder::create(options.output)?,
+            folder,
             simulator: None,
         })
     }
 
     fn simulated(options: Options) -> Result<Self, StageError> {
+        let mut problems = options.problems;
+        let socket = told(&mut problems, bind(options.listen.as_deref().unwrap_or("127.0.0.1:0")));
+        let address = socket.as_ref().and_then(|socket| socket.local_addr().ok());
+        let callback_url = options
+            .callback_url
+            .or_else(|| Some(format!("http://{}/abyssale", address?)))
+            .unwrap_or_else(|| "https://localhost".into());
+        let ids = if options.ids.is_empty() {
+            DEMO_BANNERS.iter().map(|banner| banner.id.to_string()).collect()
+        } else {
+            options.ids
+        };
+        told(&mut problems, Order::new(&ids, &callback_url));
+        let folder = told(&mut problems, Folder::create(options.output));
+        let (Some(socket), Some(folder), []) = (socket, folder, &problems[..]) else {
+            return Err(UsageError(problems).into());
+        };
         let secret = "whsec_only_for_this_simulator";
         let simulator = Simulator::start(Config {
             signing_secret: Some(secret.into()),
@@ -82,16 +117,6 @@ impl Stage {
             render_delay: Duration::from_millis(1200),
             ..Config::default()
         })?;
-        let socket = bind(options.listen.as_deref().unwrap_or("127.0.0.1:0"))?;
-        let address = socket
-            .local_addr()
-            .map_err(|source| StageError::Listen { address: "the socket".into(), source })?;
-        let callback_url = options.callback_url.unwrap_or_else(|| format!("http://{address}/abyssale"));
-        let ids = if options.ids.is_empty() {
-            DEMO_BANNERS.iter().map(|banner| banner.id.to_string()).collect()
-        } else {
-            options.ids
-        };
         Ok(Self {
             api_key: Some(ApiKey::new(simulator.api_key())?),
             base_url: Some(simulator.base_url().to_owned()),
@@ -100,7 +125,7 @@ impl Stage {
             signing_secret: Some(SigningSecret::new(secret)?),
             ids,
             wait: options.wait.unwrap_or(WAIT),
-            folder: Folder::create(options.output)?,
+            folder,
             simulator: Some(simulator),
         })
     }
@@ -119,10 +144,42 @@ impl Stage {
     pub fn images(&self) -> PathBuf {
         self.folder.path.join("banners")
     }
+
+    /// Returns what removes the output folder, if it is new and still empty.
+    pub fn remove_empty_folder(&self) -> impl FnOnce() + Send + use<> {
+        let folder = Folder { path: self.folder.path.clone(), is_ours: self.folder.is_ours };
+        move || drop(folder)
+    }
 }
 
-fn bind(address: &str) -> Result<TcpListener, StageError> {
-    TcpListener::bind(address).map_err(|source| StageError::Listen { address: address.into(), source })
+/// Adds an error to the problems.
+fn told<T, E: ToString>(problems: &mut Vec<String>, result: Result<T, E>) -> Option<T> {
+    result.map_err(|error| problems.push(error.to_string())).ok()
+}
+
+fn secret_of_environment() -> Result<Option<SigningSecret>, String> {
+    match env::var("ABYSSALE_SIGNING_SECRET") {
+        Ok(secret) if secret.is_empty() => Ok(None),
+        Ok(secret) => match SigningSecret::new(secret) {
+            Ok(secret) => Ok(Some(secret)),
+            Err(error) => Err(format!("ABYSSALE_SIGNING_SECRET: {error}")),
+        },
+        Err(VarError::NotPresent) => Ok(None),
+        // Left out silently, it would mean that nothing is checked.
+        Err(VarError::NotUnicode(_)) => Err("ABYSSALE_SIGNING_SECRET is not text".into()),
+    }
+}
+
+fn bind(address: &str) -> Result<TcpListener, String> {
+    TcpListener::bind(address).map_err(|error| {
+        let is_port = address.parse::<u16>().is_ok();
+        if is_port || error.kind() == io::ErrorKind::InvalidInput {
+            let port = if is_port { address } else { "8080" };
+            format!("--listen {address}: give a host and a port, such as 0.0.0.0:{port}")
+        } else {
+            format!("--listen {address}: {error}; choose another address of this machine, or another port")
+        }
+    })
 }
 
 /// The folder of one export. Removed again if it is ours and nothing came into it.
@@ -133,21 +190,25 @@ struct Folder {
 }
 
 impl Folder {
-    fn create(chosen: Option<PathBuf>) -> Result<Self, StageError> {
+    /// Creates the folder, unless it is there and empty.
+    fn create(chosen: Option<PathBuf>) -> Result<Self, String> {
         let path = chosen.unwrap_or_else(|| {
             let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
             Path::new("abyssale-export").join(now.as_millis().to_string())
         });
-        let failed = |source| StageError::Output { path: path.clone(), source };
-        let is_ours = !path.exists();
-        fs::create_dir_all(&path).map_err(failed)?;
-        let is_empty = fs::read_dir(&path).map_err(failed)?.next().is_none();
-        if !is_empty {
-            return Err(failed(io::Error::other(
-                "there are files in it already; choose another with --output",
-            )));
+        let refused = |what: &str| Err(format!("--output {}: {what}", path.display()));
+        if path.is_file() {
+            return refused("it is a file; choose a folder that is absent or empty");
         }
-        Ok(Self { path, is_ours })
+        let is_ours = !path.exists();
+        if let Err(error) = fs::create_dir_all(&path) {
+            return refused(&format!("the folder cannot be created: {error}; choose another"));
+        }
+        match fs::read_dir(&path).map(|mut entries| entries.next().is_none()) {
+            Ok(true) => Ok(Self { path, is_ours }),
+            Ok(false) => refused("there are files in it; choose a folder that is absent or empty"),
+            Err(error) => refused(&format!("the folder cannot be read: {error}; choose another")),
+        }
     }
 }
 
@@ -163,42 +224,12 @@ impl Drop for Folder {
 /// An export cannot be prepared.
 #[derive(Debug, Error)]
 pub enum StageError {
-    /// There is no callback address.
-    #[error("--callback-url is missing: the address at which Abyssale can reach this program (see --help)")]
-    NoCallback,
-    /// There is nowhere to listen.
-    #[error(
-        "--listen is missing: where the callback arrives at this machine, such as 0.0.0.0:8080 (see --help)"
-    )]
-    NoListen,
-    /// The ids cannot be read.
+    /// Options are missing, or they or the environment cannot be used.
     #[error(transparent)]
-    Ids(#[from] UsageError),
-    /// There is nothing to export.
-    #[error("no banner ids; give them as arguments or on standard input (see --help)")]
-    NoIds,
-    /// The address is taken, or not this machine's.
-    #[error("cannot listen on {address}: {source}; choose another address with --listen")]
-    Listen {
-        /// Where.
-        address: String,
-        /// What the operating system says.
-        source: io::Error,
-    },
-    /// The folder cannot be used.
-    #[error("{}: {source}", path.display())]
-    Output {
-        /// The folder.
-        path: PathBuf,
-        /// What the operating system says.
-        source: io::Error,
-    },
-    /// A secret in the environment cannot be one.
-    #[error("ABYSSALE_SIGNING_SECRET: {0}")]
+    Usage(#[from] UsageError),
+    /// A secret of the simulator cannot be one.
+    #[error("the simulator's secrets: {0}")]
     Secret(#[from] InvalidSecret),
-    /// A secret in the environment is not even text.
-    #[error("ABYSSALE_SIGNING_SECRET is not text")]
-    SecretNotText,
     /// The simulator did not start.
     #[error("the simulator cannot start: {0}")]
     Simulator(#[from] StartError),
