@@ -4,7 +4,7 @@
 
 use std::{env, error::Error, process::ExitCode};
 
-use abyssale::{Display, Stage, UsageError, exit, parse, print_table, status, with_causes};
+use abyssale::{Display, Stage, UsageError, exit, parse, print_findings, print_table, status, with_causes};
 use abyssale_async::{Exporter, Observer as _, Progress, unpack::Options};
 
 #[tokio::main]
@@ -14,6 +14,7 @@ async fn main() -> ExitCode {
 
 async fn run() -> Result<ExitCode, Box<dyn Error + Send + Sync>> {
     let Some(options) = parse("export-async", env::args_os().skip(1)) else { return Ok(ExitCode::SUCCESS) };
+    let is_check = options.check;
     let stage = Stage::set(options)?;
     let mut display = Display::new();
     display.end_at_ctrl_c("export-async", stage.remove_empty_folder())?;
@@ -35,6 +36,10 @@ async fn run() -> Result<ExitCode, Box<dyn Error + Send + Sync>> {
         builder = builder.signing_secret(secret.clone());
     }
     let exporter = builder.build().await.map_err(|error| UsageError(vec![with_causes(&error)]))?;
+
+    if is_check {
+        return Ok(print_findings(&exporter.check(Some(stage.folder())).await?)?);
+    }
 
     let watch = |seen: Progress<'_>| display.observe(seen);
     let archive = exporter.export(&stage.ids)?.observe(watch).save_to(stage.archive()).await?;

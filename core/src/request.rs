@@ -61,6 +61,11 @@ impl Endpoint {
         self.request(Method::Post, "/async/banners/export").json(export_body(order))
     }
 
+    /// Builds `POST /auth`, which checks the key: the status of the answer is 2xx, or 401.
+    pub fn check_key(&self) -> Request {
+        self.request(Method::Post, "/auth")
+    }
+
     /// Builds `GET /signing-secret`, which reads the signing secret. **The first call creates the secret**: from then on
     /// all deliveries of the workspace are signed.
     pub fn signing_secret(&self) -> Request {
@@ -153,7 +158,7 @@ fn export_body(order: &Order) -> Vec<u8> {
     serde_json::to_vec(&Body(order)).unwrap_or_default()
 }
 
-const USER_AGENT: &str = concat!("abyssale-rust/", env!("CARGO_PKG_VERSION"));
+pub(crate) const USER_AGENT: &str = concat!("abyssale-rust/", env!("CARGO_PKG_VERSION"));
 
 #[cfg(test)]
 mod tests {

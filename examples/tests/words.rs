@@ -46,6 +46,7 @@ fn main() -> ExitCode {
         plain("a_service_that_cannot_be_reached_is_named_by_host_and_port", unreachable),
         plain("a_retry_says_what_is_repeated", retries),
         plain("missing_banners_have_a_status_of_their_own", missing),
+        plain("a_check_says_of_each_subject_whether_it_is_well", checks),
         plain("ctrl_c_says_what_becomes_of_the_export", interrupted),
         trial(&script, "a_dumb_terminal_loses_no_line", |()| dumb_terminal()),
         trial(&script, "the_bar_counts_within_its_bounds_and_fits_its_terminal", |()| bar()),
@@ -175,6 +176,32 @@ fn missing() {
             help.lines().all(|line| line.starts_with("  export") || line.chars().count() <= 100),
             "{help}"
         );
+    }
+}
+
+fn checks() {
+    for path in PROGRAMS {
+        let room = room();
+        let simulator = simulator(|_| {});
+        let mut command = program(path, room.path());
+        options(&mut command, &simulator);
+        let (status, out, err) = outcome(command.arg("--check"));
+        assert_eq!(
+            (status, out.as_str()),
+            (0, "key       ok\nclock     ok\ncallback  ok\nfolder    ok\n"),
+            "{err}"
+        );
+        assert!(simulator.exports().is_empty() && !room.path().join("out").exists());
+
+        let mut command = program(path, room.path());
+        options(&mut command, &simulator);
+        let elsewhere = format!("{}/hook", simulator.base_url());
+        command.args(["--check", "--callback-url", &elsewhere]).env("ABYSSALE_API_KEY", "another");
+        let (status, out, _) = outcome(&mut command);
+        assert_eq!(status, 1, "{out}");
+        assert!(out.starts_with("key       the API key is refused: "), "{out}");
+        assert!(out.contains("\ncallback  the callback URL does not lead to this program: "), "{out}");
+        assert!(out.ends_with("\nfolder    ok\n"), "{out}");
     }
 }
 

@@ -12,7 +12,7 @@ use abyssale_core::{
     archive::ArchivePolicy, download::MinRate, webhook::NewExport,
 };
 use abyssale_host::{
-    Error, Observer, Progress,
+    Error, Finding, Observer, Progress,
     unpack::{Options, Unpacked},
 };
 
@@ -79,6 +79,7 @@ pub(crate) trait Adapter: Sized + Send + Sync {
     fn rotate(&self, force: bool) -> Result<SigningSecretState, Error>;
     fn rotate_and_accept(&self) -> Result<SigningSecretState, Error>;
     fn revoke(&self) -> Result<SigningSecretState, Error>;
+    fn check(&self, folder: Option<&Path>) -> Result<Vec<Finding>, Error>;
     fn shown(&self) -> String;
 }
 
@@ -211,6 +212,10 @@ impl Adapter for Blocking {
         self.0.client().revoke_signing_secret()
     }
 
+    fn check(&self, folder: Option<&Path>) -> Result<Vec<Finding>, Error> {
+        self.0.check(folder)
+    }
+
     fn shown(&self) -> String {
         format!("{:?}", self.0)
     }
@@ -326,6 +331,10 @@ impl Adapter for Async {
 
     fn revoke(&self) -> Result<SigningSecretState, Error> {
         self.run(self.exporter.client().revoke_signing_secret())
+    }
+
+    fn check(&self, folder: Option<&Path>) -> Result<Vec<Finding>, Error> {
+        self.run(self.exporter.check(folder))
     }
 
     fn shown(&self) -> String {

@@ -7,6 +7,7 @@
 
 mod adapter;
 mod answers;
+mod checks;
 mod downloads;
 mod durability;
 mod events;
@@ -57,6 +58,15 @@ scenarios! {
         creating_an_export_alone_returns_its_id
         a_redirect_is_not_followed_with_the_key
         the_signing_secret_is_read_rotated_and_revoked;
+    checks:
+        a_check_of_what_works_finds_nothing
+        a_wrong_key_is_found
+        a_service_that_is_not_there_is_found
+        a_callback_url_that_leads_elsewhere_is_found
+        a_callback_url_that_leads_nowhere_is_found
+        a_proxy_that_changes_deliveries_or_answers_is_found
+        a_clock_that_differs_is_found
+        a_folder_that_is_not_writable_is_found;
     events:
         an_event_before_the_answer_completes_the_export
         a_repeated_event_is_acknowledged_and_changes_nothing

@@ -3,14 +3,18 @@
 use std::{
     fmt,
     net::{SocketAddr, TcpListener},
+    path::Path,
     sync::Arc,
 };
 
 use abyssale_core::{ApiKey, Limits, SigningSecret, SigningSecretState, Store, StoreError, TokenPlacement};
-use abyssale_host::{Callback, CallbackSettings, Error, Jobs, ListenerSettings, Settings};
-use tokio::task::spawn_blocking;
+use abyssale_host::{
+    Callback, CallbackCheck, CallbackSettings, Error, Finding, Jobs, ListenerSettings, Settings,
+    check_folder, check_service,
+};
+use tokio::task::{JoinError, spawn_blocking};
 
-use crate::{Client, ClientBuilder, Job, Listener, Receiver, ReceiverService, Resumed};
+use crate::{Client, ClientBuilder, Job, Listener, Receiver, ReceiverService, Resumed, send::send};
 
 /// Carries out exports, as many at once as there are tasks that ask for one.
 ///
@@ -91,6 +95,31 @@ impl Exporter {
         let new = self.client().rotate_signing_secret(force).await?;
         self.receiver().set_signing_secrets([new.secret.clone(), old.secret]);
         Ok(new)
+    }
+
+    /// Checks what an export needs: the key, the clock, whether the callback URL leads here, and the folder that archives
+    /// go to, if one is given. Nothing is exported. Each finding says what to do; none means that all is well.
+    ///
+    /// Two requests are sent: one to the service, and one to the callback URL by its public name, as a delivery comes.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the operating system has no random numbers.
+    pub async fn check(&self, folder: Option<&Path>) -> Result<Vec<Finding>, Error> {
+        let config = self.client().config();
+        let answer = send(self.client().http(), config.endpoint.check_key(), config.call_timeout, None).await;
+        let mut findings = check_service(&config.endpoint, answer);
+        let (callback, request) = CallbackCheck::begin(self.receiver().deliveries(), &self.0.callback)?;
+        let answer = send(self.client().http(), request, CallbackCheck::TIMEOUT, None).await;
+        findings.extend(callback.end(answer));
+        if let Some(path) = folder.map(Path::to_owned) {
+            let folder = path.clone();
+            let checked = spawn_blocking(move || check_folder(&folder)).await;
+            // The runtime is shutting down.
+            let failed = |error: JoinError| Some(Finding::Folder { path, reason: error.to_string() });
+            findings.extend(checked.unwrap_or_else(failed));
+        }
+        Ok(findings)
     }
 
     pub(crate) fn jobs(&self) -> &Jobs {

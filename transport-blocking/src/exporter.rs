@@ -3,13 +3,17 @@
 use std::{
     fmt,
     net::{SocketAddr, TcpListener},
+    path::Path,
     sync::Arc,
 };
 
 use abyssale_core::{ApiKey, Limits, SigningSecret, SigningSecretState, Store, TokenPlacement};
-use abyssale_host::{Callback, CallbackSettings, Error, Jobs, ListenerSettings, Settings};
+use abyssale_host::{
+    Callback, CallbackCheck, CallbackSettings, Error, Finding, Jobs, ListenerSettings, Settings,
+    check_folder, check_service,
+};
 
-use crate::{Client, ClientBuilder, Job, Listener, Receiver, Resumed};
+use crate::{Client, ClientBuilder, Job, Listener, Receiver, Resumed, send::send};
 
 /// Carries out exports, as many at once as there are threads that ask for one.
 ///
@@ -85,6 +89,25 @@ impl Exporter {
         let new = self.client().rotate_signing_secret(force)?;
         self.receiver().set_signing_secrets([new.secret.clone(), old.secret]);
         Ok(new)
+    }
+
+    /// Checks what an export needs: the key, the clock, whether the callback URL leads here, and the folder that archives
+    /// go to, if one is given. Nothing is exported. Each finding says what to do; none means that all is well.
+    ///
+    /// Two requests are sent: one to the service, and one to the callback URL by its public name, as a delivery comes.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the operating system has no random numbers.
+    pub fn check(&self, folder: Option<&Path>) -> Result<Vec<Finding>, Error> {
+        let config = self.client().config();
+        let answer = send(self.client().caller(), config.endpoint.check_key(), config.call_timeout, None);
+        let mut findings = check_service(&config.endpoint, answer);
+        let (callback, request) = CallbackCheck::begin(self.receiver().deliveries(), &self.0.callback)?;
+        let answer = send(self.client().caller(), request, CallbackCheck::TIMEOUT, None);
+        findings.extend(callback.end(answer));
+        findings.extend(folder.and_then(check_folder));
+        Ok(findings)
     }
 
     pub(crate) fn jobs(&self) -> &Jobs {

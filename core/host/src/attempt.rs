@@ -124,6 +124,7 @@ fn endpoint(request: &Request) -> &'static str {
     let path = request.url().path();
     let known = [
         ("/async/banners/export", "create_export"),
+        ("/auth", "check_key"),
         ("/signing-secret", "signing_secret"),
         ("/signing-secret/rotate", "rotate_signing_secret"),
         ("/signing-secret/revoke", "revoke_signing_secret"),

@@ -1,7 +1,7 @@
 //! The callback address of a program: what protects it, and the orders that name it.
 
 use abyssale_core::{
-    Order, SigningSecret, TokenPlacement,
+    Order, SigningSecret, Token, TokenPlacement,
     http::Url,
     webhook::{CallbackEndpoint, Verifier},
 };
@@ -78,6 +78,14 @@ impl Callback {
             Some(placement) => order.with_token(random_token()?, placement.clone())?,
             None => order,
         })
+    }
+}
+
+impl Callback {
+    /// Returns a callback URL as an export would have it, and its token.
+    pub(crate) fn another(&self) -> Result<(Url, Option<Token>), Error> {
+        let order = self.order(["00000000-0000-0000-0000-000000000000"])?;
+        Ok((order.callback_with_token(), order.token().copied()))
     }
 }
 

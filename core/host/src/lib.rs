@@ -58,6 +58,7 @@
 
 mod attempt;
 mod callback;
+mod check;
 mod clock;
 pub mod connections;
 mod counters;
@@ -81,6 +82,7 @@ pub use self::store::{FileStore, Salvage};
 pub use self::{
     attempt::{Attempt, no_answer},
     callback::{Callback, CallbackSettings},
+    check::{CallbackCheck, Finding, check_folder, check_service},
     clock::Clock,
     counters::{Counters, Counts},
     download_file::DownloadFile,

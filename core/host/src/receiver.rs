@@ -2,18 +2,18 @@
 
 use std::{
     fmt,
-    sync::{Arc, PoisonError, RwLock, RwLockReadGuard},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard},
 };
 
 use abyssale_core::{
-    DeliveryId, SigningSecret, Timestamp, Token,
-    http::Headers,
+    DeliveryId, ExportId, SigningSecret, Timestamp, Token,
+    http::{Headers, Request},
     webhook::{Admitted, CallbackEndpoint, DELIVERY_ID_HEADER, Delivery, Event, OtherEvent, Reply},
 };
 
 use tracing::{Span, debug, field::Empty, field::display, info_span};
 
-use crate::{Clock, Counters, attempt::Timed};
+use crate::{Callback, Clock, Counters, Error, attempt::Timed, random_token};
 
 /// Takes genuine deliveries. Every `Fn(Timestamp, Delivery) -> Reply` is a handler.
 ///
@@ -48,6 +48,14 @@ pub struct Deliveries {
     handler: Box<dyn Handler>,
     clock: Clock,
     counters: Arc<Counters>,
+    probes: Mutex<Vec<Arrival>>,
+}
+
+/// What became of a probe of [`Deliveries::probe`].
+struct Arrival {
+    export_id: ExportId,
+    token: Option<Token>,
+    reply: Option<Reply>,
 }
 
 impl Deliveries {
@@ -58,6 +66,7 @@ impl Deliveries {
             handler: Box::new(handler),
             clock: Clock::new(),
             counters: Arc::default(),
+            probes: Mutex::default(),
         }
     }
 
@@ -82,6 +91,7 @@ impl Deliveries {
             // A binding of its own, so that the lock is released before the handler runs.
             let read = self.endpoint().read(Clock::wall(), admitted, headers, body);
             match read {
+                Ok(delivery) if self.is_probe(&delivery) => answer(Reply::Acknowledged),
                 Ok(delivery) => {
                     name(&timed.span, &delivery.event);
                     self.handler.handle_later(self.clock.now(), delivery, answer);
@@ -101,7 +111,43 @@ impl Deliveries {
         reply
     }
 
+    /// Builds a delivery to `callback` that shows whether the callback URL leads here. Ask [`Self::arrived`] about it.
+    pub(crate) fn probe(&self, callback: &Callback) -> Result<(ExportId, Request), Error> {
+        let (url, token) = callback.another()?;
+        let Ok(export_id) = random_token()?.as_str().parse::<ExportId>() else {
+            unreachable!("a token is a valid export id")
+        };
+        let request = self.endpoint().probe(url, &export_id, Clock::wall());
+        self.probes().push(Arrival { export_id: export_id.clone(), token, reply: None });
+        Ok((export_id, request))
+    }
+
+    /// Returns what a probe was answered if it arrived here, and forgets it.
+    pub(crate) fn arrived(&self, export_id: &ExportId) -> Option<Reply> {
+        let mut probes = self.probes();
+        let at = probes.iter().position(|probe| probe.export_id == *export_id)?;
+        probes.swap_remove(at).reply
+    }
+
+    /// Returns whether a genuine delivery is a probe of ours, which nobody else can know.
+    fn is_probe(&self, delivery: &Delivery) -> bool {
+        let Event::NewExport(event) = &delivery.event else { return false };
+        let mut probes = self.probes();
+        let probe = probes.iter_mut().find(|probe| probe.export_id == event.export_id);
+        probe.map(|probe| probe.reply = Some(Reply::Acknowledged)).is_some()
+    }
+
+    fn probes(&self) -> MutexGuard<'_, Vec<Arrival>> {
+        self.probes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn report_refused(&self, token: Option<&Token>, reply: &Reply) {
+        if let Some(probe) =
+            self.probes().iter_mut().find(|probe| token.is_some() && probe.token.as_ref() == token)
+        {
+            probe.reply = Some(reply.clone());
+            return;
+        }
         if let Some(token) = token.filter(|_| reply.refuses_delivery()) {
             self.handler.refused(self.clock.now(), token, reply);
         }

@@ -5,6 +5,11 @@ use core::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use crate::{
+    http::{Headers as _, parse_http_date},
+    time::Timestamp,
+};
+
 /// The answer to a [`Request`](super::Request), with its body bounded.
 ///
 /// ```
@@ -30,6 +35,11 @@ impl Response {
     pub fn new(status: u16, headers: &[(&str, &str)], body: &[u8]) -> Self {
         let headers = headers.iter().map(|(name, value)| ((*name).into(), (*value).into())).collect();
         Self { status, headers, body: body.into() }
+    }
+
+    /// Returns the time in the `date` header, if there is one. `now` tells the century of a date with a two-digit year.
+    pub fn date(&self, now: Timestamp) -> Option<Timestamp> {
+        parse_http_date(self.headers.only("date")?, now)
     }
 }
 
@@ -61,6 +71,15 @@ mod tests {
     use alloc::{format, vec};
 
     use super::*;
+
+    #[test]
+    fn the_date_of_an_answer_is_read() {
+        let date = |headers: &[(&str, &str)]| Response::new(200, headers, b"").date(Timestamp::default());
+        let sent = Some(Timestamp::from_secs(784_111_777));
+        assert_eq!(date(&[("Date", "Sun, 06 Nov 1994 08:49:37 GMT")]), sent);
+        assert_eq!(date(&[("date", "yesterday")]), None);
+        assert_eq!(date(&[]), None);
+    }
 
     #[test]
     fn nothing_of_an_answer_is_shown_that_could_be_a_secret() {

@@ -9,12 +9,13 @@ use core::iter;
 use thiserror::Error;
 
 use crate::{
-    http::Headers,
-    id::DeliveryId,
+    http::{Headers, Method, Request, Url},
+    id::{DeliveryId, ExportId},
+    request::USER_AGENT,
     secret::SigningSecret,
     time::Timestamp,
     token::{Token, TokenPlacement},
-    webhook::{DELIVERY_ID_HEADER, Event, EventError, Refusal, Verifier},
+    webhook::{DELIVERY_ID_HEADER, Event, EventError, Refusal, SIGNATURE_HEADER, Verifier},
 };
 
 /// Turns a request to a callback URL into a [`Delivery`].
@@ -60,6 +61,20 @@ impl CallbackEndpoint {
     /// Replaces the [signing secrets](Verifier::set_secrets).
     pub fn set_secrets(&mut self, secrets: impl IntoIterator<Item = SigningSecret>) {
         self.verifier.set_secrets(secrets);
+    }
+
+    /// Builds a delivery of an event with this export id to `url`, signed if there is a secret. Sent to the callback URL by
+    /// its public name, it shows whether that leads to this endpoint: use an id that nobody can guess, and see whether
+    /// it arrives.
+    pub fn probe(&self, url: Url, export_id: &ExportId, now: Timestamp) -> Request {
+        let event = serde_json::json!({ "export_id": export_id, "archive_url": "check" });
+        let body = alloc::format!("{event}").into_bytes();
+        let signature = self.verifier.sign(now, &body);
+        let request = Request::new(Method::Post, url).header("user-agent", USER_AGENT).json(body);
+        match signature {
+            Some(signature) => request.header(SIGNATURE_HEADER, signature),
+            None => request,
+        }
     }
 
     /// Decides by a request's head alone whether its body is worth reading: by its path, its method, its encoding, whether
@@ -443,6 +458,23 @@ mod tests {
         assert_eq!(endpoint.receive(NOW, "POST", "/", &headers, BODY), Err(refused));
         endpoint.set_secrets([new]);
         assert_eq!(endpoint.receive(NOW, "POST", "/", &headers, BODY).unwrap().signed_at, Some(NOW));
+    }
+
+    #[test]
+    fn a_probe_is_a_delivery_that_the_endpoint_takes() {
+        let secret = SigningSecret::new("whsec_a").unwrap();
+        for verifier in [Verifier::new([]).accept_unsigned(), Verifier::new([secret])] {
+            let endpoint = CallbackEndpoint::new(verifier).path("/abyssale");
+            let url = format!("https://hooks.example.com/abyssale/{TOKEN}").parse::<Url>().unwrap();
+            let id = "0a0b".parse().unwrap();
+            let probe = endpoint.probe(url, &id, NOW);
+            let headers: Vec<_> = probe.headers().map(|(name, value)| (name, value.to_owned())).collect();
+            let method = probe.method().as_str();
+            let delivery = endpoint.receive(NOW, method, probe.url().path(), &&headers[..], probe.body());
+            let Event::NewExport(event) = delivery.unwrap().event else { panic!() };
+            assert_eq!(event.export_id, id);
+            assert!(!probe.carries_key());
+        }
     }
 
     #[test]

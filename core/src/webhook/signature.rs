@@ -69,6 +69,11 @@ impl Verifier {
         self.secrets = secrets.into_iter().map(|secret| keyed(&secret)).collect();
     }
 
+    /// Signs a body with the first secret, if there is one.
+    pub(crate) fn sign(&self, now: Timestamp, body: &[u8]) -> Option<String> {
+        Some(signed(self.secrets.first()?.clone(), now, body))
+    }
+
     /// Returns whether every delivery without a signature is refused.
     pub fn requires_signature(&self) -> bool {
         !self.accept_unsigned
@@ -193,8 +198,12 @@ pub enum Refusal {
 
 /// Signs a body as the service does. Returns the value of `X-Abyssale-Signature`. For tests and simulators.
 pub fn sign(secret: &SigningSecret, now: Timestamp, body: &[u8]) -> String {
+    signed(keyed(secret), now, body)
+}
+
+fn signed(keyed: Hmac<Sha256>, now: Timestamp, body: &[u8]) -> String {
     let secs = now.as_secs();
-    let mac = keyed(secret).chain_update(alloc::format!("{secs}.")).chain_update(body);
+    let mac = keyed.chain_update(alloc::format!("{secs}.")).chain_update(body);
     alloc::format!("t={secs},v1={}", hex::encode(&mac.finalize().into_bytes()))
 }
 

@@ -4,7 +4,9 @@ use std::{ffi::OsString, process::ExitCode};
 
 use abyssale_blocking::{Exporter, Observer as _, Progress, unpack::Options};
 
-use crate::{AnyError, Display, Stage, UsageError, exit, parse, print_table, status, with_causes};
+use crate::{
+    AnyError, Display, Stage, UsageError, exit, parse, print_findings, print_table, status, with_causes,
+};
 
 /// Carries out an export, against a simulator unless there is a key. `name` is what the program is called.
 pub fn export(name: &str, args: impl IntoIterator<Item = OsString>) -> ExitCode {
@@ -13,6 +15,7 @@ pub fn export(name: &str, args: impl IntoIterator<Item = OsString>) -> ExitCode 
 
 fn run(name: &str, args: impl IntoIterator<Item = OsString>) -> Result<ExitCode, AnyError> {
     let Some(options) = parse(name, args) else { return Ok(ExitCode::SUCCESS) };
+    let is_check = options.check;
     let stage = Stage::set(options)?;
     let mut display = Display::new();
     display.end_at_ctrl_c(name, stage.remove_empty_folder())?;
@@ -34,6 +37,10 @@ fn run(name: &str, args: impl IntoIterator<Item = OsString>) -> Result<ExitCode,
         builder = builder.signing_secret(secret.clone());
     }
     let exporter = builder.build().map_err(|error| UsageError(vec![with_causes(&error)]))?;
+
+    if is_check {
+        return Ok(print_findings(&exporter.check(Some(stage.folder()))?)?);
+    }
 
     let watch = |seen: Progress<'_>| display.observe(seen);
     let archive = exporter.export(&stage.ids)?.observe(watch).save_to(stage.archive())?;

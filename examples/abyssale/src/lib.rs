@@ -3,6 +3,7 @@
 //! A library for the programs of this repository, such as `export`, which carry out one of them each. To use exports in a
 //! program of your own, take `abyssale-blocking` or `abyssale-async`.
 
+mod check;
 mod display;
 mod explain;
 mod export;
@@ -12,6 +13,7 @@ mod stage;
 mod unpack;
 
 pub use self::{
+    check::print_findings,
     display::{Display, print_table},
     explain::explain,
     export::export,

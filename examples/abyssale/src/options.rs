@@ -25,6 +25,8 @@ pub struct Options {
     pub output: Option<PathBuf>,
     /// How long to wait for the event.
     pub wait: Option<Duration>,
+    /// Whether to check what an export needs, and export nothing.
+    pub check: bool,
     /// What cannot be understood, for [`Stage::set`](crate::Stage::set) to tell together with what is missing.
     pub problems: Vec<String>,
 }
@@ -83,12 +85,13 @@ fn parse_from(name: &str, args: impl IntoIterator<Item = OsString>) -> Option<Op
 }
 
 impl Options {
-    /// Takes an option that has a value.
+    /// Takes an option by its long name, with its value if it has one.
     fn take(&mut self, option: &str, parser: &mut Parser) -> Result<(), lexopt::Error> {
         match option {
             "callback-url" => self.callback_url = Some(parser.value()?.string()?),
             "listen" => self.listen = Some(parser.value()?.string()?),
             "output" => self.output = Some(parser.value()?.into()),
+            "check" => self.check = true,
             "wait" => {
                 let text = parser.value()?.string()?;
                 let wait = text.parse().ok().and_then(|secs| Duration::try_from_secs_f64(secs).ok());
@@ -157,6 +160,7 @@ Options:
   -o, --output DIR       the folder for archive and images: must be absent or empty
                          [default: a new folder in ./abyssale-export]
       --wait SECONDS     how long to wait for that call [default: 1800]
+      --check            export nothing; check the key, the clock, the callback URL and the folder
   -h, --help             this text
   -V, --version          the version
 
@@ -170,7 +174,7 @@ Environment:
 
 Exit status:
   0    all banners are unpacked
-  1    the export failed
+  1    the export failed, or --check found something
   2    an option or a setting cannot be used; nothing was requested
   3    banners are missing in the archive, or could not be unpacked
   130  interrupted by Ctrl-C
@@ -220,6 +224,7 @@ mod tests {
         assert_eq!(options.listen.as_deref(), Some("h:1"));
         assert_eq!(options.wait, Some(Duration::from_millis(500)));
         assert_eq!(options.output, Some("dir".into()));
+        assert!(!options.check && parse(&["--check"]).check);
     }
 
     #[test]

@@ -62,12 +62,14 @@ impl Stage {
             );
         }
         let signing_secret = told(&mut problems, secret_of_environment());
-        if options.ids.is_empty() {
+        if options.ids.is_empty() && !options.check {
             let ids = ids_from_stdin(problems.is_empty());
             options.ids = told(&mut problems, ids).unwrap_or_default();
         }
         let callback_url = options.callback_url.unwrap_or_else(|| "https://localhost".into());
-        if options.ids.is_empty() {
+        if options.check {
+            // Which banners there will be does not matter.
+        } else if options.ids.is_empty() {
             problems.push("no banner ids: give them as arguments or on standard input".into());
         } else {
             told(&mut problems, Order::new(&options.ids, &callback_url));
@@ -133,6 +135,11 @@ impl Stage {
     /// Whether a simulator plays the service.
     pub fn is_simulated(&self) -> bool {
         self.simulator.is_some()
+    }
+
+    /// Where all of it goes.
+    pub fn folder(&self) -> &Path {
+        &self.folder.path
     }
 
     /// Where the archive goes.

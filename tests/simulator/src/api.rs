@@ -44,6 +44,16 @@ pub(crate) async fn create(
     spoil(shared, answer, trouble).await
 }
 
+/// Answers a request that checks the key.
+pub(crate) fn auth(shared: &Shared, method: &Method, headers: &HeaderMap) -> Response<Body> {
+    let answer = if *method == Method::POST {
+        admit(shared, headers).map(|allowance| granted(shared.config.dialect, json!({}), allowance))
+    } else {
+        Err(Refusal::MethodNotAllowed)
+    };
+    answer.unwrap_or_else(|refusal| refusal.response(shared.config.dialect))
+}
+
 /// Answers a request about the signing secret; `None` if the path is another.
 pub(crate) fn signing_secret(
     shared: &Shared,

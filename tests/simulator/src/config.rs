@@ -2,7 +2,7 @@
 //! a test names only what it cares about.
 
 use std::net::{Ipv4Addr, SocketAddr};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use crate::archive::Contents;
 use crate::trouble::Trouble;
@@ -35,6 +35,8 @@ pub struct Config {
     pub unknown_banners: UnknownBanners,
     /// Banner ids the service does not know. Every other UUID is known.
     pub unknown_ids: Vec<String>,
+    /// What the service's clock shows in the `Date` of its answers; `None` for the time of this machine.
+    pub date: Option<SystemTime>,
     /// What the archives hold.
     pub archive: Contents,
     /// What is to go wrong, in order, for each endpoint; afterwards all is well.
@@ -77,6 +79,7 @@ impl Default for Config {
             requests_per_second: Some(10),
             unknown_banners: UnknownBanners::default(),
             unknown_ids: Vec::new(),
+            date: None,
             archive: Contents::default(),
             troubles: Vec::new(),
             seed: None,

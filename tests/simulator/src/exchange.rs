@@ -7,7 +7,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
+use httpdate::fmt_http_date;
 use hyper::body::Incoming;
+use hyper::header::{DATE, HeaderValue};
 use hyper::http::request::Parts;
 use hyper::{Method, Request, Response};
 use tokio::time::timeout;
@@ -41,7 +43,11 @@ pub(crate) async fn exchange(
         shared.observe(Notice::Request(&record));
     }
     tap.turn(reply.fault);
-    Ok(reply.response)
+    let mut response = reply.response;
+    if let Some(date) = shared.config.date.and_then(|date| HeaderValue::from_str(&fmt_http_date(date)).ok()) {
+        response.headers_mut().insert(DATE, date);
+    }
+    Ok(response)
 }
 
 async fn answer(shared: &Arc<Shared>, head: &Parts, body: &Bytes, trouble: Option<Trouble>) -> Reply {
@@ -58,6 +64,9 @@ async fn answer(shared: &Arc<Shared>, head: &Parts, body: &Bytes, trouble: Optio
         let trouble =
             if let Some(Trouble::Create(trouble)) = trouble { trouble } else { CreateTrouble::Nothing };
         return api::create(shared, &head.headers, body, trouble).await;
+    }
+    if path == "/auth" {
+        return api::auth(shared, method, &head.headers).into();
     }
     api::signing_secret(shared, method, path, query, &head.headers)
         .unwrap_or_else(|| Refusal::NoSuchEndpoint.response(shared.config.dialect))
