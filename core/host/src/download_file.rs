@@ -90,9 +90,14 @@ impl DownloadFile {
             self.resume_state = None;
             return Err(error);
         }
-        let written = self.file.write_all(piece);
-        // A piece that was written in part is there in part: the next one to look asks the file system.
-        written.map_err(|source| self.storage(&source))?;
+        if let Err(source) = self.file.write_all(piece) {
+            if is_full(&source) {
+                // Half an archive would keep the disk full, also for a store on it.
+                self.resume_state = None;
+            }
+            // Of other failures, what was written in part stays: the next download asks the file system.
+            return Err(self.storage(&source));
+        }
         self.flusher.wrote(&self.file, piece.len() as u64);
         self.len += piece.len() as u64;
         Ok(())
@@ -175,6 +180,10 @@ impl Drop for DownloadFile {
         // Where there are no locks, there is none to give back.
         let _ = self.file.unlock();
     }
+}
+
+fn is_full(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
 }
 
 /// The error for a file that the operating system does not let us write.
