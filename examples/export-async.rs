@@ -44,6 +44,6 @@ async fn run() -> Result<ExitCode, Box<dyn Error + Send + Sync>> {
     let watch = |seen: Progress<'_>| display.observe(seen);
     let archive = exporter.export(&stage.ids)?.observe(watch).save_to(stage.archive()).await?;
     let unpacked = archive.unpack_observed(stage.images(), Options::default(), display).await?;
-    print_table(&unpacked, archive.asked_for(), &stage.images())?;
+    print_table(&unpacked, archive.asked_for(), archive.missing(), &stage.images())?;
     Ok(status(&unpacked, archive.asked_for()))
 }

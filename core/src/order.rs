@@ -1,6 +1,6 @@
 //! An order: the banner ids to export, and the callback URL for the event.
 
-use alloc::boxed::Box;
+use alloc::{boxed::Box, collections::BTreeSet, vec::Vec};
 
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
@@ -76,6 +76,13 @@ impl Order {
     /// Returns the banner ids, at least one, in the order in which they are sent.
     pub fn ids(&self) -> &[BannerId] {
         &self.ids
+    }
+
+    /// Returns each banner once. Ids that differ only in the case of their letters are of one banner.
+    pub fn distinct_ids(&self) -> Vec<BannerId> {
+        let mut seen = BTreeSet::new();
+        let is_first = |id: &BannerId| seen.insert(id.as_str().to_ascii_lowercase());
+        self.ids.iter().copied().filter(is_first).collect()
     }
 
     /// Returns the callback URL without the token.
@@ -191,6 +198,15 @@ mod tests {
         assert_eq!(refused(&[], CALLBACK), "an export needs at least one banner id");
         assert!(refused(&[ID, "x"], CALLBACK).starts_with(r#"ids[1]: "x" is not a banner id"#));
         assert!(refused(&[ID], "ftp://h").contains("must begin with https:// or http://"));
+    }
+
+    #[test]
+    fn a_banner_counts_once_however_its_id_is_spelled() {
+        let upper = ID.to_ascii_uppercase();
+        let other = "39a6f0c8-5e2d-4b71-b3f7-d94c1e80652a";
+        let order = Order::new([ID, &upper, other, ID], CALLBACK).unwrap();
+        assert_eq!(order.distinct_ids(), [ID, other].map(|id| id.parse().unwrap()));
+        assert_eq!(order.ids().len(), 4, "they are sent as they were given");
     }
 
     #[test]

@@ -8,6 +8,7 @@ use thiserror::Error;
 
 use crate::{
     http::{InvalidUrl, Method, Request, Scheme, Url},
+    id::BannerId,
     order::Order,
     redact::redact,
     secret::ApiKey,
@@ -61,6 +62,11 @@ impl Endpoint {
         self.request(Method::Post, "/async/banners/export").json(export_body(order))
     }
 
+    /// Builds `GET /banners/{id}`, which describes a banner. The answer is 404 if the service does not know it.
+    pub fn banner(&self, id: &BannerId) -> Request {
+        self.request(Method::Get, &["/banners/", id.as_str()].concat())
+    }
+
     /// Builds `POST /auth`, which checks the key: the status of the answer is 2xx, or 401.
     pub fn check_key(&self) -> Request {
         self.request(Method::Post, "/auth")
@@ -100,7 +106,7 @@ impl Endpoint {
         redact(body, &[self.key.expose(), token.unwrap_or_default()])
     }
 
-    fn request(&self, method: Method, path: &'static str) -> Request {
+    fn request(&self, method: Method, path: &str) -> Request {
         Request::new(method, self.base.joined(path))
             .header("accept", "application/json")
             // Nobody here decodes.
@@ -194,6 +200,18 @@ mod tests {
         assert!(!request.carries_key());
         assert!(request.headers().all(|(name, _)| name != "x-api-key"));
         assert!(!format!("{request:?}").contains("hunter2"));
+    }
+
+    #[test]
+    fn a_banner_is_asked_for_by_its_id() {
+        let id = "64238d01-d402-474b-8c2d-fbc957e9d290".parse().unwrap();
+        let request = endpoint("https://api.abyssale.com").unwrap().banner(&id);
+        assert_eq!(request.method(), Method::Get);
+        assert_eq!(
+            request.url().as_str(),
+            "https://api.abyssale.com/banners/64238d01-d402-474b-8c2d-fbc957e9d290"
+        );
+        assert!(request.carries_key());
     }
 
     #[test]

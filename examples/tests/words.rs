@@ -169,7 +169,12 @@ fn missing() {
         options(&mut command, &simulator);
         let (status, out, err) = outcome(command.args([ID, OTHER]));
         assert_eq!(status, 3, "{out}{err}");
-        assert!(out.contains("1 of the 2 banners asked for"), "{out}");
+        assert!(out.contains("1 of the 2 banners asked for is missing\n"), "{out}");
+        assert!(out.contains(&format!("missing: {OTHER}, which the service does not know\n")), "{out}");
+        let mut command = program(path, room.path());
+        options(&mut command, &simulator);
+        let (status, out, err) = outcome(command.args([ID, ID, "--output", "twice"]));
+        assert_eq!((status, out.contains("missing")), (0, false), "{out}{err}");
         let help = outcome(program(path, room.path()).arg("--help")).1;
         assert!(help.contains("\n  3    banners are missing"), "{help}");
         assert!(

@@ -12,7 +12,7 @@ use abyssale_core::{
     archive::ArchivePolicy, download::MinRate, webhook::NewExport,
 };
 use abyssale_host::{
-    Error, Finding, Observer, Progress,
+    Error, Finding, MissingBanners, Observer, Progress,
     unpack::{Options, Unpacked},
 };
 
@@ -35,6 +35,7 @@ pub(crate) struct Setup {
     pub(crate) min_download_rate: Option<MinRate>,
     pub(crate) unknown_outcome: UnknownOutcome,
     pub(crate) archive: ArchivePolicy,
+    pub(crate) banner_lookups: Option<usize>,
     /// Hand in a client of the user's own.
     pub(crate) own_client: bool,
     pub(crate) store: Option<Box<dyn Store>>,
@@ -43,6 +44,8 @@ pub(crate) struct Setup {
 pub(crate) struct Saved {
     pub(crate) bytes: u64,
     pub(crate) event: NewExport,
+    pub(crate) asked_for: usize,
+    pub(crate) missing: MissingBanners,
 }
 
 /// What came of a job that was resumed.
@@ -100,6 +103,7 @@ macro_rules! configured {
                 settings.first_byte_timeout = $setup.first_byte_timeout;
                 settings.min_download_rate = $setup.min_download_rate;
                 settings.archive = $setup.archive;
+                settings.banner_lookups = $setup.banner_lookups;
             });
         if let Some(callback) = $setup.callback {
             builder = builder.callback(callback);
@@ -123,7 +127,12 @@ macro_rules! configured {
 /// And their archives do.
 macro_rules! saved {
     ($archive:expr) => {
-        Saved { bytes: $archive.bytes(), event: $archive.event().clone() }
+        Saved {
+            bytes: $archive.bytes(),
+            event: $archive.event().clone(),
+            asked_for: $archive.asked_for(),
+            missing: $archive.missing().clone(),
+        }
     };
 }
 

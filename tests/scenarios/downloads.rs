@@ -220,3 +220,33 @@ fn unpack<A: Adapter>(world: &World<A>) -> Result<Unpacked, Error> {
     };
     world.adapter.unpack(&IDS, &world.target(), observer)
 }
+
+pub(crate) fn banners_that_an_archive_lacks_are_named<A: Adapter>() {
+    // The banner that is unknown, how many may be asked about, and how many are then left.
+    for (unknown, lookups, named, unchecked) in [
+        (IDS[1], None, true, 0),
+        (IDS[0], Some(1), true, 1),
+        (IDS[1], Some(1), false, 1),
+        (IDS[1], Some(0), false, 2),
+    ] {
+        let config = abyssale_simulator::Config { unknown_ids: vec![unknown.to_owned()], ..config(&[]) };
+        let world = World::<A>::on(Simulator::start(config).unwrap(), |setup| setup.banner_lookups = lookups);
+        let crate::adapter::Saved { asked_for, missing, .. } = world.assert_saved();
+        let expected = if named { vec![unknown.parse().unwrap()] } else { vec![] };
+        assert_eq!((asked_for, missing.unknown, missing.unchecked), (2, expected, unchecked));
+        let requests = world.simulator.requests();
+        let about = requests.iter().filter(|request| request.path.starts_with("/banners/"));
+        assert_eq!(about.count(), lookups.unwrap_or(2));
+    }
+    let whole = World::<A>::new(&[]);
+    assert!(whole.assert_saved().missing.is_empty());
+    assert!(whole.simulator.requests().iter().all(|request| !request.path.starts_with("/banners/")));
+}
+
+pub(crate) fn a_banner_that_is_ordered_twice_is_one_banner<A: Adapter>() {
+    let world = World::<A>::new(&[]);
+    let ids = [IDS[0], &IDS[0].to_uppercase(), IDS[0]];
+    let saved = world.adapter.save(&ids, &world.target(), world.observer()).unwrap();
+    assert_eq!(saved.asked_for, 1);
+    assert!(saved.missing.is_empty() && world.simulator.requests().len() == 2, "{:?}", saved.missing);
+}

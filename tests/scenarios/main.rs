@@ -106,7 +106,9 @@ scenarios! {
         every_call_and_every_download_can_be_watched
         a_folder_that_is_not_there_is_said_so
         an_archive_is_unpacked_into_pictures
-        banners_the_service_does_not_know_are_missing;
+        banners_the_service_does_not_know_are_missing
+        banners_that_an_archive_lacks_are_named
+        a_banner_that_is_ordered_twice_is_one_banner;
     resuming:
         an_archive_that_is_cut_at_every_byte_is_resumed
         a_job_resumes_by_itself_and_says_from_where

@@ -66,6 +66,7 @@ pub(crate) fn setup(simulator: &Simulator) -> Setup {
         min_download_rate: None,
         unknown_outcome: UnknownOutcome::AwaitEvent { grace: PATIENCE },
         archive: abyssale_core::archive::ArchivePolicy::default(),
+        banner_lookups: None,
         own_client: false,
         store: None,
     }

@@ -7,9 +7,13 @@ use std::{
     time::Duration,
 };
 
-use abyssale_core::{CallError, CallId, Finished, Input, Output, download::DownloadError, http::Response};
-use abyssale_host::{Error, Observer, Progress, RunningJob};
-use tokio::{sync::watch, time::sleep};
+use abyssale_core::{
+    BannerId, CallError, CallId, Finished, Input, Output, download::DownloadError, http::Response,
+};
+use abyssale_host::{
+    BannerLookups, Error, Jobs, LookUp, MissingBanners, Observer, Progress, RunningJob, count_files,
+};
+use tokio::{sync::watch, task::spawn_blocking, time::sleep};
 use tracing::Instrument as _;
 
 use crate::{
@@ -21,22 +25,49 @@ use crate::{
 /// Carries out a job. Dropping the future ends that: its connection is closed, and what can be resumed of a download
 /// stays beside the target.
 ///
-/// `target` is where the archive goes.
+/// `target` is where the archive goes; `wanted` are the banners in it, if the service is to be asked about those that it
+/// lacks.
 pub(crate) async fn drive(
     client: &Client,
     mut running: RunningJob<'_>,
     target: &Path,
+    wanted: Option<(&Jobs, &[BannerId])>,
     observer: Option<&mut dyn Observer>,
-) -> Result<Finished, Error> {
+) -> Result<(Finished, MissingBanners), Error> {
     let mut ignore = |_: Progress<'_>| {};
     let observer: &mut dyn Observer = match observer {
         Some(observer) => observer,
         None => &mut ignore,
     };
     let span = running.span().clone();
-    let result = carry_on(client, &mut running, target, observer).instrument(span).await;
+    let result = carry_on(client, &mut running, target, observer).instrument(span.clone()).await;
+    let missing = match (&result, wanted) {
+        (Ok(Finished::Archive { .. }), Some((jobs, banners))) => {
+            look_up(client, jobs, banners, target).instrument(span).await
+        }
+        _ => MissingBanners::default(),
+    };
     running.finish(&result);
-    result
+    Ok((result?, missing))
+}
+
+/// Asks the service about the banners of a partial archive.
+async fn look_up(client: &Client, jobs: &Jobs, banners: &[BannerId], archive: &Path) -> MissingBanners {
+    let archive = archive.to_owned();
+    // A runtime that is shutting down has no thread for it, and then nothing is asked.
+    let files = spawn_blocking(move || count_files(&archive)).await.ok().flatten();
+    let Some(mut lookups) = BannerLookups::begin(jobs, client.config(), banners, files) else {
+        return MissingBanners::default();
+    };
+    while let Some(next) = lookups.poll() {
+        match next {
+            LookUp::Wait(time) => sleep(time).await,
+            LookUp::Send(request, limit) => {
+                lookups.answered(send(client.http(), request, limit, None).await);
+            }
+        }
+    }
+    lookups.end()
 }
 
 async fn carry_on(

@@ -5,8 +5,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use abyssale_core::{Finished, Goal, Order, webhook::NewExport};
-use abyssale_host::{Error, Observer, Progress, RunningJob, StoredJob};
+use abyssale_core::{BannerId, Finished, Goal, Order, webhook::NewExport};
+use abyssale_host::{Error, MissingBanners, Observer, Progress, RunningJob, StoredJob};
 
 use crate::{Exporter, drive::drive};
 
@@ -59,14 +59,14 @@ impl<'e> Job<'e> {
     }
 
     async fn run(mut self, goal: Goal, target: Option<&Path>) -> Result<Outcome, Error> {
-        let asked_for = self.order.ids().len();
+        let banners = self.order.distinct_ids();
         let order = self.order.with_goal(goal);
         let running = self.exporter.jobs().submit(&order, target.map(Path::to_owned))?;
         carry_out(
             self.exporter,
             running,
             target.unwrap_or(Path::new("")),
-            asked_for,
+            &banners,
             self.observer.as_deref_mut().map(|observer| observer as &mut dyn Observer),
         )
         .await
@@ -116,14 +116,14 @@ impl<'e> Resumed<'e> {
     /// A request that was under way when the earlier process ended is not repeated: the job waits for its event, as after
     /// any other request whose fate is unknown.
     pub async fn carry_out(mut self) -> Result<Outcome, Error> {
-        let asked_for = self.order().ids().len();
+        let banners = self.order().distinct_ids();
         let target = self.target().map(Path::to_owned).unwrap_or_default();
         let running = self.stored.resume();
         carry_out(
             self.exporter,
             running,
             &target,
-            asked_for,
+            &banners,
             self.observer.as_deref_mut().map(|observer| observer as &mut dyn Observer),
         )
         .await
@@ -157,12 +157,15 @@ async fn carry_out(
     exporter: &Exporter,
     running: RunningJob<'_>,
     target: &Path,
-    asked_for: usize,
+    banners: &[BannerId],
     observer: Option<&mut dyn Observer>,
 ) -> Result<Outcome, Error> {
-    Ok(match drive(exporter.client(), running, target, observer).await? {
+    let wanted = Some((exporter.jobs(), banners));
+    let (finished, missing) = drive(exporter.client(), running, target, wanted, observer).await?;
+    Ok(match finished {
         Finished::Archive { event, bytes } => {
-            Outcome::Archive(Archive { path: target.to_owned(), bytes, event, asked_for })
+            let asked_for = banners.len();
+            Outcome::Archive(Archive { path: target.to_owned(), bytes, event, asked_for, missing })
         }
         Finished::Event(event) => Outcome::Event(event),
         other => unreachable!("no job of an exporter ends there: {other:?}"),
@@ -176,6 +179,7 @@ pub struct Archive {
     bytes: u64,
     event: NewExport,
     asked_for: usize,
+    missing: MissingBanners,
 }
 
 impl Archive {
@@ -194,9 +198,18 @@ impl Archive {
         &self.event
     }
 
-    /// Returns the number of banners in the order. The archive may hold fewer: the service leaves out unknown ones.
+    /// Returns the number of distinct banners in the order. The archive may hold fewer: the service leaves out those that
+    /// it does not know.
     pub fn asked_for(&self) -> usize {
         self.asked_for
+    }
+
+    /// Returns which banners the archive lacks, if it holds fewer files than the order has distinct banners.
+    ///
+    /// The service was asked about each, or about as many as [`Settings::banner_lookups`](crate::Settings::banner_lookups)
+    /// says. Without the feature `unpack` nothing is known to be missing.
+    pub fn missing(&self) -> &MissingBanners {
+        &self.missing
     }
 
     /// Unpacks it into a folder, which must be absent or empty, with the default options.

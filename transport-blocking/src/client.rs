@@ -54,7 +54,7 @@ impl Client {
         observer: Option<&mut dyn Observer>,
     ) -> Result<ExportId, Error> {
         let running = RunningJob::create_export(&self.config, order, self.clock);
-        let finished = drive(self, running, Path::new(""), observer)?;
+        let (finished, _) = drive(self, running, Path::new(""), None, observer)?;
         Ok(finished.export_id().clone())
     }
 
@@ -74,7 +74,7 @@ impl Client {
         observer: Option<&mut dyn Observer>,
     ) -> Result<u64, Error> {
         let running = RunningJob::download(&self.config, event, self.clock)?;
-        match drive(self, running, path.as_ref(), observer)? {
+        match drive(self, running, path.as_ref(), None, observer)?.0 {
             Finished::Archive { bytes, .. } => Ok(bytes),
             other => unreachable!("a job with this goal ends with an archive: {other:?}"),
         }

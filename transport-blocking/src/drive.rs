@@ -7,8 +7,10 @@ use std::{
     thread::{self, Thread},
 };
 
-use abyssale_core::{Finished, Input, Output};
-use abyssale_host::{Error, Observer, Progress, RunningJob};
+use abyssale_core::{BannerId, Finished, Input, Output};
+use abyssale_host::{
+    BannerLookups, Error, Jobs, LookUp, MissingBanners, Observer, Progress, RunningJob, count_files,
+};
 
 use crate::{
     Client,
@@ -16,13 +18,15 @@ use crate::{
     send::send,
 };
 
-/// Carries out a job in the calling thread. `target` is where the archive goes.
+/// Carries out a job in the calling thread. `target` is where the archive goes; `wanted` are the banners in it, if the
+/// service is to be asked about those that it lacks.
 pub(crate) fn drive(
     client: &Client,
     mut running: RunningJob<'_>,
     target: &Path,
+    wanted: Option<(&Jobs, &[BannerId])>,
     observer: Option<&mut dyn Observer>,
-) -> Result<Finished, Error> {
+) -> Result<(Finished, MissingBanners), Error> {
     let mut ignore = |_: Progress<'_>| {};
     let observer: &mut dyn Observer = match observer {
         Some(observer) => observer,
@@ -30,8 +34,31 @@ pub(crate) fn drive(
     };
     let span = running.span().clone();
     let result = span.in_scope(|| carry_on(client, &mut running, target, observer));
+    let missing = match (&result, wanted) {
+        (Ok(Finished::Archive { .. }), Some((jobs, banners))) => {
+            span.in_scope(|| look_up(client, jobs, banners, target))
+        }
+        _ => MissingBanners::default(),
+    };
     running.finish(&result);
-    result
+    Ok((result?, missing))
+}
+
+/// Asks the service about the banners of a partial archive.
+fn look_up(client: &Client, jobs: &Jobs, banners: &[BannerId], archive: &Path) -> MissingBanners {
+    let files = count_files(archive);
+    let Some(mut lookups) = BannerLookups::begin(jobs, client.config(), banners, files) else {
+        return MissingBanners::default();
+    };
+    while let Some(next) = lookups.poll() {
+        match next {
+            LookUp::Wait(time) => thread::sleep(time),
+            LookUp::Send(request, limit) => {
+                lookups.answered(send(client.caller(), request, limit, None));
+            }
+        }
+    }
+    lookups.end()
 }
 
 fn carry_on(

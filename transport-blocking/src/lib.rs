@@ -48,8 +48,8 @@ pub use abyssale_core::{Limits, Store, StoreError};
 #[cfg(feature = "unpack")]
 pub use abyssale_host::unpack;
 pub use abyssale_host::{
-    Counts, Error, Finding, Handler, InvalidSetting, ListenerSettings, MemoryStore, Observer, Progress,
-    Settings,
+    Counts, Error, Finding, Handler, InvalidSetting, ListenerSettings, MemoryStore, MissingBanners, Observer,
+    Progress, Settings,
 };
 #[cfg(feature = "store")]
 pub use abyssale_host::{FileStore, Salvage};

@@ -129,7 +129,10 @@ fn endpoint(request: &Request) -> &'static str {
         ("/signing-secret/rotate", "rotate_signing_secret"),
         ("/signing-secret/revoke", "revoke_signing_secret"),
     ];
-    known.into_iter().find(|(tail, _)| path.ends_with(tail)).map_or("another", |(_, name)| name)
+    known
+        .into_iter()
+        .find(|(tail, _)| path.ends_with(tail))
+        .map_or_else(|| if path.contains("/banners/") { "banner" } else { "another" }, |(_, name)| name)
 }
 
 const CALL: &str = "abyssale::call";

@@ -67,6 +67,7 @@ mod download_only;
 mod error;
 mod jobs;
 mod listener_settings;
+mod missing;
 mod pace;
 mod progress;
 mod receiver;
@@ -90,6 +91,7 @@ pub use self::{
     error::Error,
     jobs::{Jobs, RunningJob, StoredJob},
     listener_settings::{DELIVERY_TIMEOUT, ListenerSettings},
+    missing::{BannerLookups, LookUp, MissingBanners, count_files},
     progress::{Observer, Progress},
     receiver::{Answer, Deliveries, Handler, Taken},
     resolved::{address_refusal, allowed_addresses},

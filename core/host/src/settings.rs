@@ -49,6 +49,8 @@ pub struct Settings {
     pub unknown_outcome: UnknownOutcome,
     /// Where archives may be fetched from.
     pub archive: ArchivePolicy,
+    /// How many banners the service is asked about after an archive that holds too few files; 0 for none.
+    pub banner_lookups: Option<usize>,
 }
 
 impl Settings {
@@ -86,6 +88,7 @@ impl Settings {
         };
         let mut config = Config::new(Endpoint::new(&base, key)?);
         config.archive = self.archive.clone();
+        config.banner_lookups = self.banner_lookups.unwrap_or(config.banner_lookups);
         config.unknown_outcome = self.unknown_outcome;
         config.retry.max_retries = max_retries.unwrap_or(config.retry.max_retries);
         config.retry.max_retry_wait = max_retry_wait.unwrap_or(config.retry.max_retry_wait);

@@ -40,6 +40,9 @@ pub struct Config {
     pub min_download_rate: MinRate,
     /// Which URLs archives may be downloaded from.
     pub archive: ArchivePolicy,
+    /// How many banners the service is asked about after an archive that holds fewer files than the order has banners.
+    /// Default: 100. Adapters apply it.
+    pub banner_lookups: usize,
 }
 
 impl Config {
@@ -56,6 +59,7 @@ impl Config {
             stall_timeout: Duration::from_secs(30),
             min_download_rate: MinRate::default(),
             archive: ArchivePolicy::default(),
+            banner_lookups: 100,
         }
     }
 }

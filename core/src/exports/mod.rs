@@ -28,6 +28,7 @@ use self::{
 };
 use crate::{
     export::{Config, Disposition, Export, Input, Output, RestoreError, Snapshot},
+    http::Response,
     order::Order,
     time::Timestamp,
     token::Token,
@@ -237,6 +238,20 @@ impl Exports {
         let disposition = job.export.handle(self.now, input);
         self.settle(id);
         disposition
+    }
+
+    /// Counts a request that belongs to no job against the rate limit. Jobs that wait go first.
+    ///
+    /// # Errors
+    ///
+    /// Returns when to ask again, if no request may be sent now. That may have passed, if only other jobs are in the way.
+    pub fn take_request(&mut self, now: Timestamp) -> Result<(), Timestamp> {
+        self.queues.take_request(now)
+    }
+
+    /// Learns from the answer to a request that belongs to no job what the service says about its rate limit.
+    pub fn learn(&mut self, now: Timestamp, answer: &Response) {
+        self.queues.rate.learn(now, answer);
     }
 
     /// Tells the time to all jobs whose deadline has come.

@@ -70,6 +70,16 @@ impl SendQueues {
         }
     }
 
+    /// Counts a call that no job makes, or returns when the rate limit opens.
+    pub(super) fn take_request(&mut self, now: Timestamp) -> Result<(), Timestamp> {
+        let opens_at = self.rate.opens_at();
+        if opens_at > now || !self.calls.waiting.is_empty() {
+            return Err(opens_at);
+        }
+        self.rate.spend(now);
+        Ok(())
+    }
+
     /// Counts a request as over.
     pub(super) fn ended(&mut self, attempt: RequestKind) {
         let queue = self.queue_mut(attempt);

@@ -90,6 +90,25 @@ fn wide() -> Limits {
 }
 
 #[test]
+fn a_request_without_a_job_keeps_to_the_rate_limit_and_lets_jobs_go_first() {
+    let mut bench = Bench::new(Limits { requests_per_second: 2, ..Limits::default() });
+    assert_eq!(bench.exports.take_request(START), Ok(()));
+    let [first, second] = [0, 1].map(|n| bench.exports.submit(START, order(n)).unwrap());
+    assert_eq!(bench.sent().iter().map(|(job, _)| *job).collect::<Vec<_>>(), [first]);
+    let opens_at = START.saturating_add(Duration::from_secs(1));
+    assert_eq!(bench.exports.take_request(START), Err(opens_at));
+    bench.pass(1000);
+    assert_eq!(bench.sent().iter().map(|(job, _)| *job).collect::<Vec<_>>(), [second]);
+    assert_eq!(bench.exports.take_request(bench.now), Ok(()));
+
+    let reset = (bench.now.as_secs() + 5).to_string();
+    let headers = [("x-ratelimit-remaining", "0"), ("x-ratelimit-reset", reset.as_str())];
+    bench.exports.learn(bench.now, &Response::new(404, &headers, b""));
+    let later = bench.now.saturating_add(Duration::from_secs(2));
+    assert!(bench.exports.take_request(later).is_err(), "the service's window is empty");
+}
+
+#[test]
 fn each_delivery_finds_its_own_job() {
     let mut bench = Bench::new(wide());
     let jobs: Vec<_> = (0..10).map(|n| bench.exports.submit(START, order(n)).unwrap()).collect();

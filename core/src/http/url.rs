@@ -104,7 +104,7 @@ impl Url {
     }
 
     /// Appends a path, and perhaps a query, to a URL without a query.
-    pub(crate) fn joined(&self, tail: &'static str) -> Self {
+    pub(crate) fn joined(&self, tail: &str) -> Self {
         let text = [self.as_str(), tail].concat();
         let path_end = text.find('?').unwrap_or(text.len());
         // Far below `u16::MAX`: a URL has at most 8,192 bytes, and the tails are short.

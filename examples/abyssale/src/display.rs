@@ -8,7 +8,7 @@ use std::{
 
 use abyssale_core::Notice;
 use abyssale_host::{
-    Observer, Progress,
+    MissingBanners, Observer, Progress,
     unpack::{Entry, Unpacked},
 };
 use console::Term;
@@ -153,9 +153,14 @@ fn new_bar(phase: Phase, position: u64, length: Option<u64>) -> ProgressBar {
 }
 
 /// Prints what came, and where it is. A reader that closes the pipe has read enough.
-pub fn print_table(unpacked: &Unpacked, asked_for: usize, images: &Path) -> io::Result<()> {
+pub fn print_table(
+    unpacked: &Unpacked,
+    asked_for: usize,
+    lacks: &MissingBanners,
+    images: &Path,
+) -> io::Result<()> {
     let columns = Term::stdout().size_checked().map(|(_, columns)| usize::from(columns));
-    match write_table(&mut io::stdout().lock(), columns, unpacked, asked_for, images) {
+    match write_table(&mut io::stdout().lock(), columns, unpacked, asked_for, lacks, images) {
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
         result => result,
     }
@@ -166,6 +171,7 @@ fn write_table(
     columns: Option<usize>,
     unpacked: &Unpacked,
     asked_for: usize,
+    lacks: &MissingBanners,
     images: &Path,
 ) -> io::Result<()> {
     let entries = &unpacked.entries;
@@ -195,10 +201,14 @@ fn write_table(
     }
     let missing = missing(unpacked, asked_for);
     if missing > 0 {
-        writeln!(
-            out,
-            "{missing} of the {asked_for} banners asked for are missing: the service leaves out those it does not know"
-        )?;
+        let are = if missing == 1 { "is" } else { "are" };
+        writeln!(out, "{missing} of the {asked_for} banners asked for {are} missing")?;
+    }
+    for id in &lacks.unknown {
+        writeln!(out, "missing: {id}, which the service does not know")?;
+    }
+    if missing > 0 && lacks.unchecked > 0 {
+        writeln!(out, "{} banners could not be looked up", lacks.unchecked)?;
     }
     Ok(())
 }

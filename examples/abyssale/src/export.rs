@@ -45,6 +45,6 @@ fn run(name: &str, args: impl IntoIterator<Item = OsString>) -> Result<ExitCode,
     let watch = |seen: Progress<'_>| display.observe(seen);
     let archive = exporter.export(&stage.ids)?.observe(watch).save_to(stage.archive())?;
     let unpacked = archive.unpack_observed(stage.images(), Options::default(), display)?;
-    print_table(&unpacked, archive.asked_for(), &stage.images())?;
+    print_table(&unpacked, archive.asked_for(), archive.missing(), &stage.images())?;
     Ok(status(&unpacked, archive.asked_for()))
 }

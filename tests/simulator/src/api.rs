@@ -54,6 +54,18 @@ pub(crate) fn auth(shared: &Shared, method: &Method, headers: &HeaderMap) -> Res
     answer.unwrap_or_else(|refusal| refusal.response(shared.config.dialect))
 }
 
+/// Answers a request about a banner.
+pub(crate) fn banner(shared: &Shared, method: &Method, id: &str, headers: &HeaderMap) -> Response<Body> {
+    let answer = match admit(shared, headers) {
+        Ok(_) if *method != Method::GET => Err(Refusal::MethodNotAllowed),
+        Ok(_) if !is_uuid(id) => Err(Refusal::NotAnId),
+        Ok(_) if !knows(shared, id) => Err(Refusal::UnknownBanners(vec![id.to_owned()])),
+        Ok(allowance) => Ok(granted(shared.config.dialect, json!({ "id": id }), allowance)),
+        Err(refusal) => Err(refusal),
+    };
+    answer.unwrap_or_else(|refusal| refusal.response(shared.config.dialect))
+}
+
 /// Answers a request about the signing secret; `None` if the path is another.
 pub(crate) fn signing_secret(
     shared: &Shared,
@@ -141,11 +153,13 @@ fn order(shared: &Shared, headers: &HeaderMap, body: &Bytes) -> Result<(Order, V
     // A banner asked for twice is one banner.
     let mut named = HashSet::new();
     let once = order.ids.iter().filter(|id| named.insert(id.as_str())).cloned();
-    let (known, unknown): (Vec<_>, Vec<_>) = once.partition(|id| {
-        is_uuid(id) && !shared.config.unknown_ids.iter().any(|unknown| unknown.eq_ignore_ascii_case(id))
-    });
+    let (known, unknown): (Vec<_>, Vec<_>) = once.partition(|id| knows(shared, id));
     let refused = known.is_empty() || shared.config.unknown_banners == UnknownBanners::Refused;
     if refused && !unknown.is_empty() { Err(Refusal::UnknownBanners(unknown)) } else { Ok((order, known)) }
+}
+
+fn knows(shared: &Shared, id: &str) -> bool {
+    is_uuid(id) && !shared.config.unknown_ids.iter().any(|unknown| unknown.eq_ignore_ascii_case(id))
 }
 
 /// A 200, with what the dialect and the ceiling add to it.

@@ -68,6 +68,9 @@ async fn answer(shared: &Arc<Shared>, head: &Parts, body: &Bytes, trouble: Optio
     if path == "/auth" {
         return api::auth(shared, method, &head.headers).into();
     }
+    if let Some(id) = path.strip_prefix("/banners/") {
+        return api::banner(shared, method, id, &head.headers).into();
+    }
     api::signing_secret(shared, method, path, query, &head.headers)
         .unwrap_or_else(|| Refusal::NoSuchEndpoint.response(shared.config.dialect))
         .into()

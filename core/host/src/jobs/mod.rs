@@ -37,6 +37,7 @@ use std::{
 
 use abyssale_core::{
     Change, Config, Exports, JobId, Limits, Order, Output, RestoreError, Store, Timestamp, Token,
+    http::Response,
     webhook::{Delivery, Reply},
 };
 
@@ -146,6 +147,20 @@ impl Jobs {
     /// Returns whether there is no job.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
+    }
+
+    /// Counts a request that belongs to no job against the rate limit, or returns when to ask again.
+    pub(crate) fn take_request(&self) -> Result<(), Timestamp> {
+        self.shared.lock().exports.take_request(self.now())
+    }
+
+    /// Learns from an answer about the rate limit.
+    pub(crate) fn learn(&self, answer: &Response) {
+        self.shared.lock().exports.learn(self.now(), answer);
+    }
+
+    pub(crate) fn now(&self) -> Timestamp {
+        self.shared.clock.now()
     }
 
     /// Saves what is unsaved and closes the store. Every later delivery gets status 503, so that the service delivers it

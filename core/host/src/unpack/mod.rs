@@ -194,6 +194,13 @@ pub fn unpack(
     Ok(unpacked)
 }
 
+/// Returns the number of files in the archive, or `None` if it cannot be read.
+pub(crate) fn count_files(archive: &Path) -> Option<usize> {
+    let file = File::open(archive).ok()?;
+    let listed = directory::read(&file, archive, &Options::default()).ok()?;
+    Some(listed.iter().filter(|entry| !entry.is_folder).count())
+}
+
 /// Decides what is unpacked: names, the reason why an entry is not, and the bytes that the rest needs on the disk.
 fn look_through(listed: &[Listed], options: &Options) -> (Names, Vec<Option<SkipReason>>, u64) {
     let (mut names, mut left, mut needed) = (Names::default(), options.total, 0u64);
