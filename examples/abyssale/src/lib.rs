@@ -4,6 +4,7 @@
 //! program of your own, take `abyssale-blocking` or `abyssale-async`.
 
 mod check;
+mod command;
 mod display;
 mod explain;
 mod export;
@@ -14,6 +15,7 @@ mod unpack;
 
 pub use self::{
     check::print_findings,
+    command::run,
     display::{Display, print_table},
     explain::explain,
     export::export,

@@ -81,5 +81,8 @@ Usage: NAME FILE FOLDER
   FILE    the archive
   FOLDER  where its entries go: must be absent or empty
 
+Options:
+  -h, --help  this text
+
 Exit status: 0 all is unpacked, 3 entries are missing, 1 nothing is unpacked, 2 wrong usage
 ";

@@ -53,6 +53,7 @@ mod legacy;
 mod lettering;
 mod mint;
 mod pack;
+mod program;
 mod range;
 mod rate;
 mod refusal;
@@ -72,6 +73,7 @@ pub use archive::Contents;
 pub use banner::{Banner, DEMO_BANNERS, PictureFormat};
 pub use config::{Config, DEFAULT_API_KEY, Dialect, UnknownBanners};
 pub use journal::{DeliveryRecord, ExportRecord, Notice, Outcome, RequestRecord, Seen};
+pub use program::run;
 pub use simulator::{Simulator, StartError};
 pub use trouble::{
     Answer, AnswerBody, ArchiveTrouble, CreateTrouble, EventShape, EventTrouble, GRAMMAR, Gateway, NotYet,
