@@ -12,11 +12,12 @@ use abyssale_host::{Clock, Error, Observer, RunningJob, Settings};
 use ureq::{
     Agent,
     tls::{RootCerts, TlsConfig},
-    unversioned::transport::{Connector as _, DefaultConnector},
+    unversioned::transport::Connector as _,
 };
 
 use crate::{
     drive::drive,
+    in_turns::InTurns,
     resolver::GuardedResolver,
     send::{Caller, send},
     sent_probe::SentProbe,
@@ -204,7 +205,7 @@ fn agent_config() -> ureq::config::Config {
 }
 
 fn own_caller(policy: ArchivePolicy, base: Url, connect: Duration) -> Caller {
-    let connector = DefaultConnector::default().chain(SentProbe);
+    let connector = InTurns::default().chain(SentProbe);
     Caller {
         agent: Agent::with_parts(agent_config(), connector, GuardedResolver::new(policy, base)),
         is_own: true,

@@ -26,6 +26,7 @@ mod connection;
 mod download;
 mod drive;
 mod exporter;
+mod in_turns;
 mod job;
 mod listener;
 mod receiver;

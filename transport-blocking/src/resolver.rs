@@ -4,8 +4,6 @@
 //! The connection goes to the very address that was checked, so a name that resolves differently the
 //! second time (DNS rebinding) gains nothing.
 
-use std::net::SocketAddr;
-
 use abyssale_core::{archive::ArchivePolicy, http::Url};
 use abyssale_host::allowed_addresses;
 use ureq::{
@@ -46,36 +44,13 @@ impl Resolver for GuardedResolver {
         };
         let host = uri.host().unwrap_or_default().trim_matches(['[', ']']);
         let allowed = allowed_addresses(&self.policy, &self.base, host, found.iter().copied())?;
-        let mut turns = self.empty();
-        for address in in_turns(allowed.into_iter()) {
-            turns.push(address);
+        let mut found = self.empty();
+        for address in allowed {
+            found.push(address);
         }
-        Ok(turns)
+        Ok(found)
     }
 }
-
-/// The first addresses of both families in turns, beginning with the family that the system prefers (RFC 8305 §4).
-///
-/// ureq gives each address half of the time that the one before it had. So a family without a route must not come first
-/// with all of its addresses, and of many addresses the last would have no time at all.
-fn in_turns(addresses: impl Iterator<Item = SocketAddr>) -> impl Iterator<Item = SocketAddr> {
-    let (mut preferred, mut others) = (Vec::new(), Vec::new());
-    for address in addresses {
-        let is_preferred =
-            preferred.first().is_none_or(|first: &SocketAddr| first.is_ipv4() == address.is_ipv4());
-        if is_preferred { preferred.push(address) } else { others.push(address) }
-    }
-    let mut families = [preferred.into_iter(), others.into_iter()];
-    let turns = std::iter::from_fn(move || {
-        families.rotate_left(1);
-        let [next, last] = &mut families;
-        last.next().or_else(|| next.next())
-    });
-    turns.take(MAX_ADDRESSES)
-}
-
-/// Of a budget of 10 s, the last of four addresses has 0.67 s.
-const MAX_ADDRESSES: usize = 4;
 
 #[cfg(test)]
 mod tests {
@@ -94,26 +69,6 @@ mod tests {
         };
         let resolver = GuardedResolver::new(policy, base.parse().unwrap());
         resolver.resolve(&uri.parse().unwrap(), &Config::default(), timeout)
-    }
-
-    #[test]
-    fn the_families_take_turns() {
-        let address = |text: &&str| format!("{text}:443").parse::<SocketAddr>().unwrap();
-        for (found, tried) in [
-            (
-                &["[2001:db8::1]", "[2001:db8::2]", "[2001:db8::3]", "1.1.1.1", "1.1.1.2"][..],
-                &["[2001:db8::1]", "1.1.1.1", "[2001:db8::2]", "1.1.1.2"][..],
-            ),
-            (&["1.1.1.1", "1.1.1.2", "[2001:db8::1]"], &["1.1.1.1", "[2001:db8::1]", "1.1.1.2"]),
-            (
-                &["1.1.1.1", "1.1.1.2", "1.1.1.3", "1.1.1.4", "1.1.1.5"],
-                &["1.1.1.1", "1.1.1.2", "1.1.1.3", "1.1.1.4"],
-            ),
-            (&[], &[]),
-        ] {
-            let found = found.iter().map(address);
-            assert!(in_turns(found).eq(tried.iter().map(address)), "{tried:?}");
-        }
     }
 
     #[test]
