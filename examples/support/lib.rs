@@ -5,6 +5,11 @@
 #[doc = include_str!("../../README.md")]
 struct Readme;
 
+/// The recipes for proxies, clusters and functions.
+#[cfg(doctest)]
+#[doc = include_str!("../DEPLOYING.md")]
+struct Deploying;
+
 mod certificate;
 mod mounted;
 

@@ -41,20 +41,39 @@ impl Kind {
     }
 
     fn configuration(self, folder: &str, backend: SocketAddr, plain: SocketAddr, tls: SocketAddr) -> String {
-        let template = match self {
-            Self::Nginx => NGINX,
-            Self::HaProxy => HAPROXY,
-            Self::Apache => APACHE,
+        let (frame, addresses) = match self {
+            Self::Nginx => (NGINX, ("listen 443 ssl;", "listen @PLAIN@; listen @TLS@ ssl;")),
+            Self::HaProxy => (HAPROXY, ("bind :443 ssl", "bind @PLAIN@\n    bind @TLS@ ssl")),
+            Self::Apache => (APACHE, ("<VirtualHost *:443>", "<VirtualHost @TLS@>")),
         };
+        let files = if matches!(self, Self::HaProxy) {
+            &[("/etc/ssl/hooks-with-key.pem", "@FOLDER@/both.pem")][..]
+        } else {
+            &[("/etc/ssl/hooks.pem", "@FOLDER@/cert.pem"), ("/etc/ssl/hooks.key", "@FOLDER@/key.pem")]
+        };
+        let mut text = frame.replace("@SITE@", self.documented());
+        for (shown, here) in files.iter().chain([&addresses, &("127.0.0.1:8080", "@BACKEND@")]) {
+            assert!(text.contains(shown), "the page does not show {shown}");
+            text = text.replace(shown, here);
+        }
         let fields = [
-            ("FOLDER", folder.to_owned()),
-            ("BACKEND", backend.to_string()),
-            ("PLAIN", plain.to_string()),
-            ("TLS", tls.to_string()),
+            ("@FOLDER@", folder.to_owned()),
+            ("@BACKEND@", backend.to_string()),
+            ("@PLAIN@", plain.to_string()),
+            ("@TLS@", tls.to_string()),
         ];
-        fields
-            .iter()
-            .fold(template.to_owned(), |text, (field, value)| text.replace(&format!("@{field}@"), value))
+        fields.iter().fold(text, |text, (field, value)| text.replace(field, value))
+    }
+
+    /// Returns the configuration that the page for users shows.
+    fn documented(self) -> &'static str {
+        let fence = match self {
+            Self::Nginx => "```nginx\n",
+            Self::HaProxy => "```haproxy\n",
+            Self::Apache => "```apache\n",
+        };
+        let block = include_str!("../../examples/DEPLOYING.md").split_once(fence).unwrap().1;
+        block.split_once("```").unwrap().0
     }
 
     fn arguments(self, configuration: &str, folder: &str) -> Vec<String> {
@@ -149,6 +168,7 @@ fn free_addresses() -> [SocketAddr; 2] {
     sockets.map(|socket| socket.local_addr().unwrap())
 }
 
+/// The configuration of `examples/DEPLOYING.md`, in the frame that a test needs around it.
 const NGINX: &str = r"
 daemon off;
 user root;
@@ -163,18 +183,7 @@ http {
     fastcgi_temp_path @FOLDER@/fastcgi;
     uwsgi_temp_path @FOLDER@/uwsgi;
     scgi_temp_path @FOLDER@/scgi;
-    upstream listener { server @BACKEND@; keepalive 8; }
-    server {
-        listen @PLAIN@;
-        listen @TLS@ ssl;
-        ssl_certificate @FOLDER@/cert.pem;
-        ssl_certificate_key @FOLDER@/key.pem;
-        proxy_http_version 1.1;
-        proxy_set_header Connection '';
-        location /prod/ { proxy_pass http://listener/; }
-        location /stage/ { proxy_pass http://listener; }
-        location /healthz { proxy_pass http://listener; }
-    }
+    @SITE@
 }
 ";
 
@@ -182,21 +191,7 @@ const HAPROXY: &str = r"
 global
     stats socket @FOLDER@/socket expose-fd listeners level admin
     stats timeout 5s
-defaults
-    mode http
-    timeout connect 5s
-    timeout client 30s
-    timeout server 30s
-    option http-keep-alive
-frontend edge
-    bind @PLAIN@
-    bind @TLS@ ssl crt @FOLDER@/both.pem
-    http-request set-path %[path,regsub(^/+prod/,/)]
-    default_backend listener
-backend listener
-    http-reuse always
-    server one @BACKEND@
-";
+@SITE@";
 
 const APACHE: &str = r"
 ServerRoot /usr/lib/apache2
@@ -211,14 +206,6 @@ LoadModule ssl_module modules/mod_ssl.so
 Listen @PLAIN@
 Listen @TLS@
 SSLSessionCache none
-ProxyPass /prod/ http://@BACKEND@/
-ProxyPass /stage/ http://@BACKEND@/stage/
-ProxyPass /healthz http://@BACKEND@/healthz
 <VirtualHost @PLAIN@>
 </VirtualHost>
-<VirtualHost @TLS@>
-    SSLEngine on
-    SSLCertificateFile @FOLDER@/cert.pem
-    SSLCertificateKeyFile @FOLDER@/key.pem
-</VirtualHost>
-";
+@SITE@";
