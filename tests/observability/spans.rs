@@ -111,6 +111,7 @@ fn everything_is_said<A: Adapter + GiveUp>(but: &[&str]) {
         assert_eq!(post(&world, "/elsewhere"), 404);
         World::<A>::new(&["event:other-type-first"]).assert_saved();
         resumed::<A>();
+        without_tls::<A>();
         not_saved::<A>();
         A::give_up();
         listening::crowded();
@@ -127,7 +128,8 @@ fn everything_is_said<A: Adapter + GiveUp>(but: &[&str]) {
         assert_eq!(said.len(), record.fields.len(), "each of them once: {record:?}");
         let path = record.path();
         let expected: &[&[&str]] = match (target.as_str(), record.what.as_str()) {
-            (_, "span job" | "span delivery") | ("abyssale::listener" | "abyssale::store", _) => &[&[]],
+            (_, "span job" | "span delivery")
+            | ("abyssale::exporter" | "abyssale::listener" | "abyssale::store", _) => &[&[]],
             (_, "span call" | "span download") | ("abyssale::job", _) => &[&["job"]],
             ("abyssale::call", _) => &[&["job", "call"]],
             ("abyssale::download", _) => &[&["job", "download"]],
@@ -245,6 +247,14 @@ fn panic_in_download<A: Adapter>() {
 }
 
 /// A process that ends with a job in its store, and the next one.
+/// An exporter of the live service whose callback URL is plain http. It sends nothing.
+fn without_tls<A: Adapter>() {
+    let mut setup = setup(&Simulator::start(config(&[])).unwrap());
+    setup.base_url = "https://api.abyssale.com".into();
+    setup.callback = Some("http://hooks.example.com/abyssale".into());
+    drop(A::build(setup).unwrap());
+}
+
 fn resumed<A: Adapter>() {
     let (simulator, store) = (Simulator::start(config(&[])).unwrap(), MemoryStore::new());
     let folder = tempfile::tempdir().unwrap();

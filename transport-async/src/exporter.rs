@@ -261,7 +261,8 @@ impl ExporterBuilder {
     /// Checks the settings, reads the store, and begins to listen: call it within a tokio runtime.
     pub async fn build(self) -> Result<Exporter, Error> {
         let client = self.client.build()?;
-        let (callback, endpoint) = self.callback.check(self.listen.is_some())?;
+        let (callback, endpoint) =
+            self.callback.check(client.config().endpoint.base_url(), self.listen.is_some())?;
         let (config, limits, clock) = (Arc::clone(client.config()), self.limits, client.clock());
         let jobs = match self.store {
             // Reading it may take a while.

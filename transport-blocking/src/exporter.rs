@@ -249,7 +249,8 @@ impl ExporterBuilder {
     /// Checks the settings, and begins to listen.
     pub fn build(self) -> Result<Exporter, Error> {
         let client = self.client.build()?;
-        let (callback, endpoint) = self.callback.check(self.listen.is_some())?;
+        let (callback, endpoint) =
+            self.callback.check(client.config().endpoint.base_url(), self.listen.is_some())?;
         let store = self.store.map(|NoDebug(store)| store);
         let jobs = Jobs::open(Arc::clone(client.config()), self.limits, client.clock(), store)?;
         let jobs = Arc::new(jobs);

@@ -1,10 +1,12 @@
 //! The callback address of a program: what protects it, and the orders that name it.
 
 use abyssale_core::{
-    Order, SigningSecret, Token, TokenPlacement,
-    http::Url,
+    Endpoint, Order, SigningSecret, Token, TokenPlacement,
+    archive::ArchivePolicy,
+    http::{Scheme, Url},
     webhook::{CallbackEndpoint, Verifier},
 };
+use tracing::warn;
 
 use crate::{Error, random_token};
 
@@ -32,13 +34,23 @@ impl Default for CallbackSettings {
 }
 
 impl CallbackSettings {
-    /// Checks that there is an address, and that something protects it: a token, a signature, or the
-    /// user's word that nothing has to.
+    /// Checks that there is an address that the service can reach, and that something protects it: a token, a signature, or
+    /// the user's word that nothing has to.
     ///
-    /// The endpoint expects the address's path if `exact_path` is set, which is right for a listener; behind
+    /// `base` is the service's base URL: only the live service cannot reach this machine's own network. The endpoint expects the address's path if `exact_path` is set, which is right for a listener; behind
     /// a router that has chosen by the path already, it may be another one.
-    pub fn check(self, exact_path: bool) -> Result<(Callback, CallbackEndpoint), Error> {
+    pub fn check(self, base: &Url, exact_path: bool) -> Result<(Callback, CallbackEndpoint), Error> {
         let address: Url = self.address.ok_or(Error::NoCallback)?.parse().map_err(Error::Callback)?;
+        if is_live(base) {
+            let mut anywhere = ArchivePolicy::default();
+            anywhere.allow_http = true;
+            if anywhere.check(address.as_str(), base).is_err() {
+                return Err(Error::CallbackUnreachable { host: address.host().into() });
+            }
+            if address.scheme() == Scheme::Http {
+                warn!(target: EXPORTER, host = address.host(), "callback without TLS");
+            }
+        }
         if self.token.is_none() && self.secrets.is_empty() && !self.accept_unsigned {
             return Err(Error::Unprotected);
         }
@@ -58,6 +70,13 @@ impl CallbackSettings {
         Ok((Callback { address, token: self.token }, endpoint))
     }
 }
+
+/// Returns whether this is the live service, and not a simulator or a gateway.
+fn is_live(base: &Url) -> bool {
+    Endpoint::DEFAULT_BASE_URL.parse::<Url>().is_ok_and(|live| live.host() == base.host())
+}
+
+const EXPORTER: &str = "abyssale::exporter";
 
 /// A callback address that is protected.
 #[derive(Clone, Debug)]
@@ -100,9 +119,40 @@ mod tests {
         }
     }
 
+    fn live() -> Url {
+        Endpoint::DEFAULT_BASE_URL.parse().unwrap()
+    }
+
+    #[test]
+    fn the_live_service_cannot_reach_this_machine_or_a_private_network() {
+        let check = |address: &str, base: &str| {
+            let settings = CallbackSettings { address: Some(address.into()), ..CallbackSettings::default() };
+            settings.check(&base.parse().unwrap(), true).map(drop)
+        };
+        for address in [
+            "http://localhost:8080/a",
+            "https://127.0.0.1/a",
+            "https://[::1]/a",
+            "https://10.0.0.7/a",
+            "https://192.168.1.2/a",
+            "https://[fd00::1]/a",
+            "http://0.0.0.0:8080/a",
+        ] {
+            let error = check(address, Endpoint::DEFAULT_BASE_URL).unwrap_err();
+            assert!(matches!(error, Error::CallbackUnreachable { .. }), "{address}: {error:?}");
+            for base in ["http://127.0.0.1:9", "https://gateway.example.com/abyssale", "http://10.0.0.1"] {
+                assert!(check(address, base).is_ok(), "{address} {base}");
+            }
+        }
+        for address in ["https://hooks.example.com/a", "http://hooks.example.com/a", "https://1.1.1.1/a"] {
+            assert!(check(address, Endpoint::DEFAULT_BASE_URL).is_ok(), "{address}");
+        }
+        assert!(matches!(check("https://h..example/a", "http://127.0.0.1:9"), Err(Error::Callback(_))));
+    }
+
     #[test]
     fn every_order_has_a_token_of_its_own() {
-        let (callback, _) = settings().check(true).unwrap();
+        let (callback, _) = settings().check(&live(), true).unwrap();
         let order = || callback.order(["64238d01-d402-474b-8c2d-fbc957e9d290"]).unwrap();
         assert_ne!(order().token().unwrap(), order().token().unwrap());
     }
@@ -110,17 +160,17 @@ mod tests {
     #[test]
     fn an_address_that_nothing_protects_is_refused_unless_by_name() {
         let bare = || CallbackSettings { token: None, ..settings() };
-        assert!(matches!(bare().check(true), Err(Error::Unprotected)));
-        assert!(CallbackSettings { accept_unsigned: true, ..bare() }.check(true).is_ok());
+        assert!(matches!(bare().check(&live(), true), Err(Error::Unprotected)));
+        assert!(CallbackSettings { accept_unsigned: true, ..bare() }.check(&live(), true).is_ok());
         let secrets = vec![SigningSecret::new("whsec_a").unwrap()];
-        assert!(CallbackSettings { secrets, ..bare() }.check(true).is_ok());
+        assert!(CallbackSettings { secrets, ..bare() }.check(&live(), true).is_ok());
     }
 
     #[test]
     fn an_address_is_required() {
-        assert!(matches!(CallbackSettings::default().check(true), Err(Error::NoCallback)));
+        assert!(matches!(CallbackSettings::default().check(&live(), true), Err(Error::NoCallback)));
         let settings =
             CallbackSettings { address: Some("hooks.example.com".into()), ..CallbackSettings::default() };
-        assert!(matches!(settings.check(true), Err(Error::Callback(_))));
+        assert!(matches!(settings.check(&live(), true), Err(Error::Callback(_))));
     }
 }

@@ -26,6 +26,14 @@ pub enum Error {
     /// The callback address is not one.
     #[error("callback: {0}")]
     Callback(InvalidUrl),
+    /// The live service cannot reach the callback address: it is this machine's own, or one of a private network.
+    #[error(
+        "the service cannot reach the callback address: {host} is this machine or in a private network; give the public address of a proxy or tunnel that forwards to it"
+    )]
+    CallbackUnreachable {
+        /// The host of the address.
+        host: String,
+    },
     /// Neither a token nor a signature would protect the callback address.
     #[error(
         "deliveries would be neither signed nor hard to guess; set a signing secret, keep the token, or accept unsigned ones by name"

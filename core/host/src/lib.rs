@@ -39,6 +39,7 @@
 //! | connection turned away | WARN | `abyssale::listener` | |
 //! | connection not accepted | WARN | `abyssale::listener` | `reason` |
 //! | connection made room | DEBUG | `abyssale::listener` | |
+//! | callback without TLS | WARN | `abyssale::exporter` | `host` |
 //! | jobs saved | TRACE | `abyssale::store` | `jobs` `duration_ms` |
 //! | jobs not saved | WARN | `abyssale::store` | `jobs` `reason` |
 //!

@@ -74,7 +74,8 @@ impl Stage {
         let mut callback = CallbackSettings::default();
         callback.address = Some(address);
         callback.secrets.extend(secret.map(SigningSecret::new).transpose()?);
-        let (callback, endpoint) = callback.check(true)?;
+        let config = settings.config()?;
+        let (callback, endpoint) = callback.check(config.endpoint.base_url(), true)?;
         let mut ids: Vec<String> = env::args().skip(2).collect();
         if ids.is_empty() {
             ids = DEMO_BANNERS.iter().map(|banner| banner.id.to_string()).collect();
@@ -83,7 +84,7 @@ impl Stage {
         Ok(Self {
             endpoint: Arc::new(endpoint),
             clock: Clock::new(),
-            config: Arc::new(settings.config()?),
+            config: Arc::new(config),
             order: if asks_only { order.with_goal(Goal::Acceptance) } else { order },
             prints_json: asks_only || event.is_some() || stall.is_some(),
             event,

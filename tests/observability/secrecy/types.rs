@@ -169,7 +169,8 @@ fn settings_and_builders_show_nothing() {
         settings
     };
     hunt.hear_debug("CallbackSettings", &callback());
-    let (checked, endpoint): (Callback, CallbackEndpoint) = callback().check(true).unwrap();
+    let (checked, endpoint): (Callback, CallbackEndpoint) =
+        callback().check(&"https://api.abyssale.com".parse().unwrap(), true).unwrap();
     hunt.hear_debug("Callback", &checked);
     hunt.hear_debug("CallbackEndpoint", &endpoint);
     macro_rules! transport {
