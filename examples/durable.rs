@@ -141,16 +141,16 @@ fn say(text: &dyn std::fmt::Display) {
 }
 
 const HELP: &str = "\
-Exports each banner into an archive of its own, and goes on with that after any end of the process.
+Exports each banner into an archive of its own. However it ends, the same command continues.
 
 Usage: durable --output DIR --callback-url URL --listen ADDR ID...
 
   ID...                  banner ids (UUIDs)
   -o, --output DIR       where the archives go, and the store (DIR/jobs)
-      --callback-url URL the address Abyssale is to call when an archive is ready
+      --callback-url URL the address that Abyssale calls when an archive is ready
       --listen ADDR      where this program answers that call, such as 0.0.0.0:8080;
                          - for a listening socket in the place of standard input
-      --grace SECONDS    how long to wait for the event of a request whose fate is unknown [default: 120]
+      --grace SECONDS    how long to wait for the event when the answer to a request was lost [default: 120]
 
 The key is in ABYSSALE_API_KEY. To try it, start `simulator --listen 127.0.0.1:4000` elsewhere, and this with
 ABYSSALE_API_KEY=simulator-key ABYSSALE_BASE_URL=http://127.0.0.1:4000.

@@ -74,7 +74,7 @@ fn line(entry: &Entry) -> String {
 }
 
 const HELP: &str = "\
-Unpacks a ZIP archive, hostile or odd as it may be.
+Unpacks a ZIP archive from any source. Nothing is written outside of FOLDER.
 
 Usage: NAME FILE FOLDER
 

@@ -1,4 +1,4 @@
-//! An export in a few lines. `cargo run --example export -- CALLBACK_URL LISTEN ID...`, with the key in `ABYSSALE_API_KEY`.
+//! An export in a few lines. `cargo run --example export-async -- CALLBACK_URL LISTEN ID...`, with the key in `ABYSSALE_API_KEY`.
 //!
 //! To try it without a key, start `cargo run --bin simulator -- --listen 127.0.0.1:4000` elsewhere, and this with
 //! `ABYSSALE_API_KEY=simulator-key ABYSSALE_BASE_URL=http://127.0.0.1:4000`, and `http://127.0.0.1:8080/abyssale
@@ -6,14 +6,15 @@
 
 use std::{env, error::Error, io::Write as _};
 
-use abyssale_blocking::{Exporter, Progress};
+use abyssale_async::{Exporter, Progress};
 
-fn main() -> Result<(), Box<dyn Error>> {
+#[tokio::main]
+async fn main() -> Result<(), Box<dyn Error>> {
     let mut args = env::args().skip(1);
     let (Some(callback), Some(listen)) = (args.next(), args.next()) else {
-        return Err("usage: export CALLBACK_URL LISTEN ID...".into());
+        return Err("usage: export-async CALLBACK_URL LISTEN ID...".into());
     };
-    let exporter = Exporter::builder().callback(callback).listen(listen).build()?;
+    let exporter = Exporter::builder().callback(callback).listen(listen).build().await?;
     let mut err = std::io::stderr();
     let watch = move |progress: Progress<'_>| {
         if let Progress::Notice(notice) = progress {
@@ -21,7 +22,7 @@ fn main() -> Result<(), Box<dyn Error>> {
             let _closed = writeln!(err, "{notice}");
         }
     };
-    let archive = exporter.export(args)?.observe(watch).save_to("banners.zip")?;
+    let archive = exporter.export(args)?.observe(watch).save_to("banners.zip").await?;
     writeln!(std::io::stdout(), "{} bytes in {}", archive.bytes(), archive.path().display())?;
     Ok(())
 }
