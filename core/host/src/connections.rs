@@ -95,7 +95,7 @@ impl Connections {
     }
 
     /// Returns whether a connection from this address may be opened. If there is no room, cuts off a connection that has
-    /// had its [`GRACE`].
+    /// had its `GRACE`.
     pub fn room(&self, from: IpAddr) -> Room {
         let mut open = self.lock();
         if let Some(most) = self.settings.connections_per_address {
