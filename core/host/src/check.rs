@@ -25,7 +25,7 @@ use crate::{Callback, Clock, Deliveries, Error, random_token};
 #[non_exhaustive]
 pub enum Finding {
     /// The service did not answer, so neither the key nor the clock could be checked.
-    #[error("the service does not answer: {0}; check the network and the base URL")]
+    #[error("the service does not answer: {}; check the network and the base URL", .0.reason)]
     NoService(CallError),
     /// The service does not accept the key.
     #[error("the API key is refused: {0}; check that it is complete, active, and of the right workspace")]
@@ -62,7 +62,7 @@ pub enum Finding {
     )]
     CallbackChanged(Reply),
     /// A delivery arrived, but the service would not see that it was acknowledged.
-    #[error("a delivery through the callback URL arrives, but its sender is not told 200, {}; let the proxy pass the answer on", answer.as_ref().map_or_else(ToString::to_string, |status| format!("but {status}")))]
+    #[error("a delivery through the callback URL arrives, but its sender is not told 200, {}; let the proxy pass the answer on", answer.as_ref().map_or_else(|error| error.reason.to_string(), |status| format!("but {status}")))]
     CallbackAnswer {
         /// The status that arrived instead, or why none did.
         answer: Result<u16, CallError>,

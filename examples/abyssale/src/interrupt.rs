@@ -42,12 +42,11 @@ impl Reached {
         match &*self.0.lock().unwrap_or_else(PoisonError::into_inner) {
             Step::Nothing => "interrupted; no export was requested".into(),
             Step::Requested => {
-                "interrupted; if the export was accepted, it goes on at Abyssale, but its event \
-                                finds nobody here"
-                    .into()
+                "interrupted; if the export was accepted, it goes on at Abyssale, and its event is not taken here"
+                .into()
             }
             Step::Accepted(id) => {
-                format!("interrupted; export {id} goes on at Abyssale, but its event finds nobody here")
+                format!("interrupted; export {id} goes on at Abyssale, and its event is not taken here")
             }
             Step::Ready(id) => {
                 format!("interrupted; export {id} is ready at Abyssale, and its archive is not downloaded")
