@@ -45,7 +45,7 @@ pub enum Finding {
     /// The callback URL could not be reached. Where a network does not route its own public address back, it may be
     /// reachable for the service nevertheless.
     #[error(
-        "the callback URL cannot be reached from here: {0}; check its name, port and certificate, and that the way in is open"
+        "the callback URL cannot be reached from here: {}; check its name, port and certificate, and that no firewall is in the way", .0.reason
     )]
     CallbackUnreachable(CallError),
     /// Something else answered at the callback URL.
