@@ -8,7 +8,7 @@ use std::{
 use abyssale_core::{
     DeliveryId, ExportId, SigningSecret, Timestamp, Token,
     http::{Headers, Request},
-    webhook::{Admitted, CallbackEndpoint, DELIVERY_ID_HEADER, Delivery, Event, OtherEvent, Reply},
+    webhook::{Admitted, CallbackEndpoint, DELIVERY_ID_HEADER, Delivery, Event, OtherEvent, Refusal, Reply},
 };
 
 use tracing::{Span, debug, field::Empty, field::display, info_span};
@@ -29,8 +29,8 @@ pub trait Handler: Send + Sync + 'static {
         answer(self.handle(now, delivery));
     }
 
-    /// Called when a delivery to the callback URL with this token was refused. The reply says why.
-    fn refused(&self, _now: Timestamp, _token: &Token, _reply: &Reply) {}
+    /// Called when a delivery to the callback URL was refused. `token` is the one in the URL. The reply says why.
+    fn refused(&self, _now: Timestamp, _token: Option<&Token>, _reply: &Reply) {}
 }
 
 /// Takes the reply to a delivery.
@@ -148,7 +148,9 @@ impl Deliveries {
             probe.reply = Some(reply.clone());
             return;
         }
-        if let Some(token) = token.filter(|_| reply.refuses_delivery()) {
+        // A stranger may send anything to a URL without a token.
+        let may_be_delivery = token.is_some() || *reply != Reply::Unauthorized(Refusal::Missing);
+        if reply.refuses_delivery() && may_be_delivery {
             self.handler.refused(self.clock.now(), token, reply);
         }
     }

@@ -33,7 +33,7 @@ pub enum Failure {
     /// It is unknown whether the service accepted the export, and no event arrived. Repeating the request may make the
     /// export a second time.
     #[error(
-        "it is unknown whether the export was accepted, and repeating the request could make it twice: {0}"
+        "it is unknown whether the export was accepted, no delivery of its event was taken, and repeating the request could make it twice: {0}"
     )]
     Unknown(UnknownCause),
     /// The service accepted the export, but its event did not arrive in time.
@@ -47,7 +47,7 @@ pub enum Failure {
         export_id: ExportId,
         /// How long the job waited for the event.
         waited: Duration,
-        /// The deliveries to the callback URL that were not taken, since this process began.
+        /// The deliveries to the callback URL that were not taken.
         #[serde(default)]
         not_taken: Option<NotTaken>,
     },
@@ -188,6 +188,14 @@ pub enum UnknownCause {
     /// The answer did not arrive in time.
     #[error("the answer did not arrive in time")]
     TimedOut,
+    /// One of the others, and the callback URL received deliveries that were not taken.
+    #[error("{cause}; {not_taken}")]
+    NotTaken {
+        /// Why it is unknown.
+        cause: Box<UnknownCause>,
+        /// The deliveries.
+        not_taken: NotTaken,
+    },
     /// The program ended while the request was under way.
     #[error("the program ended while the request was under way")]
     Interrupted,

@@ -108,7 +108,7 @@ struct Rare {
     doubt: Option<UnknownCause>,
     /// Notices that were not polled yet, at most one of each kind.
     notices: Vec<Notice>,
-    /// The deliveries to the callback URL that were not taken. Not saved: a later process counts anew.
+    /// The deliveries to the callback URL that were not taken.
     not_taken: Option<NotTaken>,
 }
 
@@ -376,6 +376,18 @@ impl Export {
 
     fn doubt(&self) -> Option<&UnknownCause> {
         self.rare.as_ref()?.doubt.as_ref()
+    }
+
+    fn not_taken(&self) -> Option<&NotTaken> {
+        self.rare.as_ref()?.not_taken.as_ref()
+    }
+
+    /// Returns since when the job waits for its event, if it does.
+    pub(crate) fn awaits_event_since(&self) -> Option<Timestamp> {
+        match self.state {
+            State::AwaitingEvent { since, .. } => Some(since),
+            _ => None,
+        }
     }
 
     fn rare(&mut self) -> &mut Rare {

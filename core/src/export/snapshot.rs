@@ -5,7 +5,7 @@ use alloc::{boxed::Box, string::String, sync::Arc, vec::Vec};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use thiserror::Error;
 
-use super::{CallId, Config, Export, Rare, State, Tries, UnknownCause, transitions::MAX_HELD};
+use super::{CallId, Config, Export, NotTaken, Rare, State, Tries, UnknownCause, transitions::MAX_HELD};
 use crate::{order::Order, redact::excerpt, time::Timestamp, webhook::NewExport};
 
 /// The saved state of a job. It has a version, is readable as JSON, and contains neither the API key nor a signing secret.
@@ -42,6 +42,8 @@ struct SavedJob {
     held: Vec<NewExport>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     doubt: Option<UnknownCause>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    not_taken: Option<NotTaken>,
     next_call: u64,
 }
 
@@ -92,12 +94,14 @@ impl Snapshot {
             tries: export.tries,
             held: export.held().to_vec(),
             doubt: export.doubt().cloned(),
+            not_taken: export.not_taken().cloned(),
             next_call: export.next_call,
         })
     }
 
     pub(super) fn into_export(self, config: Arc<Config>, now: Timestamp) -> Result<Export, RestoreError> {
-        let SavedJob { saved_at, order, mut state, seed, tries, held, doubt, next_call, .. } = self.0;
+        let SavedJob { saved_at, order, mut state, seed, tries, held, doubt, not_taken, next_call, .. } =
+            self.0;
         let known = |call: &CallId| call.0 < next_call;
         let whole = match &state {
             State::Requesting { call, .. } | State::Downloading { call, .. } => known(call),
@@ -126,7 +130,7 @@ impl Snapshot {
             revision: 0,
             transfer: None,
             abort: None,
-            rare: Some(Box::new(Rare { held, doubt, notices: Vec::new(), not_taken: None })),
+            rare: Some(Box::new(Rare { held, doubt, notices: Vec::new(), not_taken })),
             done_was_given: false,
         };
         export.drop_what_is_empty();

@@ -539,6 +539,7 @@ fn the_last_word_says_which_deliveries_came_and_were_not_taken() {
     let said = "3 deliveries reached the callback URL and could not be taken: the delivery was signed 903 s before \
                 this machine's time; check this machine's clock";
     assert_eq!(notice.as_deref(), Some(said), "one notice, the newest");
+    bench.restart(Duration::from_secs(5));
     bench.wait();
     let Some(Err(failure)) = bench.result() else { panic!() };
     assert!(failure.to_string().ends_with(&format!("within 1800 s; {said}")), "{failure}");
@@ -549,6 +550,22 @@ fn the_last_word_says_which_deliveries_came_and_were_not_taken() {
         Disposition::Stale,
         "it is over"
     );
+}
+
+#[test]
+fn the_last_word_about_an_unknown_outcome_says_so_too() {
+    let mut bench = Bench::usual();
+    let call = bench.attempt().unwrap();
+    assert_eq!(bench.respond(call, 502, &[], b""), Disposition::Accepted);
+    let input = Input::DeliveryNotTaken { reason: Refusal::Mismatch.to_string().into() };
+    assert_eq!(bench.handle(input), Disposition::Accepted);
+    bench.wait();
+    let Some(Err(failure)) = bench.result() else { panic!() };
+    assert!(matches!(failure, Failure::Unknown(UnknownCause::NotTaken { .. })), "{failure:?}");
+    let said = "1 delivery reached the callback URL and could not be taken: the delivery's signature fits none of the \
+                signing secrets; is the secret this workspace's?";
+    assert!(failure.to_string().ends_with(said), "{failure}");
+    assert_eq!(serde_json::from_str::<Failure>(&serde_json::to_string(&failure).unwrap()).unwrap(), failure);
 }
 
 #[test]

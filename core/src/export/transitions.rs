@@ -46,7 +46,7 @@ impl Export {
                         let until = self.schedule_retry(after, probe, RetryReason::Refused(error));
                         self.enter(State::RequestBackoff { until });
                     }
-                    Verdict::Final => self.not_taken(Failure::Refused(error)),
+                    Verdict::Final => self.fail_not_accepted(Failure::Refused(error)),
                     Verdict::Unknown => self.unknown(UnknownCause::Answer(error)),
                 }
             }
@@ -61,7 +61,7 @@ impl Export {
                 let until = self.schedule_retry(after, probe, RetryReason::Failed(reason));
                 self.enter(State::RequestBackoff { until });
             }
-            Verdict::Final | Verdict::Unknown => self.not_taken(Failure::Unreachable { reason }),
+            Verdict::Final | Verdict::Unknown => self.fail_not_accepted(Failure::Unreachable { reason }),
         }
         Disposition::Accepted
     }
@@ -91,7 +91,7 @@ impl Export {
     }
 
     /// Fails after a request that was certainly not accepted. An earlier one may have been.
-    fn not_taken(&mut self, failure: Failure) {
+    fn fail_not_accepted(&mut self, failure: Failure) {
         let failure = self.doubt().cloned().map_or(failure, Failure::Unknown);
         self.fail(failure);
     }
@@ -169,6 +169,7 @@ impl Export {
         let count = self.rare().not_taken.as_ref().map_or(0, |not_taken| not_taken.count);
         let not_taken = NotTaken { count: count.saturating_add(1), reason: shown(reason) };
         self.rare().not_taken = Some(not_taken.clone());
+        self.revision += 1;
         self.notice(Notice::DeliveryNotTaken(not_taken));
         Disposition::Accepted
     }
@@ -213,11 +214,17 @@ impl Export {
                 State::RequestBackoff { .. } => self.call(),
                 State::OutcomeUnknown { cause, .. } => {
                     let cause = (**cause).clone();
+                    let cause = match self.not_taken() {
+                        Some(not_taken) => {
+                            UnknownCause::NotTaken { cause: Box::new(cause), not_taken: not_taken.clone() }
+                        }
+                        None => cause,
+                    };
                     self.fail(Failure::Unknown(cause));
                 }
                 State::AwaitingEvent { export_id, since, .. } => {
                     let (export_id, waited) = (export_id.clone(), self.now.saturating_duration_since(*since));
-                    let not_taken = self.rare.as_ref().and_then(|rare| rare.not_taken.clone());
+                    let not_taken = self.not_taken().cloned();
                     self.fail(Failure::NoEvent { export_id, waited, not_taken });
                 }
                 State::Downloading { .. } => {

@@ -122,6 +122,8 @@ pub struct Exports {
     changed: BTreeSet<JobId>,
     next_job: u64,
     now: Timestamp,
+    /// The last delivery without a token that was not taken, and why.
+    not_taken: Option<(Timestamp, Box<str>)>,
 }
 
 impl Exports {
@@ -139,6 +141,7 @@ impl Exports {
             changed: BTreeSet::new(),
             next_job: 0,
             now: Timestamp::default(),
+            not_taken: None,
         }
     }
 
@@ -261,6 +264,14 @@ impl Exports {
             self.timers.pop_first();
             let Some(job) = self.jobs.get_mut(&id) else { continue };
             job.timer = None;
+            // It may have been this job's delivery. Telling it to all jobs at once would let a stranger cause much work.
+            if job.export.order().token().is_none()
+                && let Some((at, reason)) = &self.not_taken
+                && job.export.awaits_event_since().is_some_and(|since| since <= *at)
+            {
+                let _told =
+                    job.export.handle(job.export.now(), Input::DeliveryNotTaken { reason: reason.clone() });
+            }
             let _ticked = job.export.handle(self.now, Input::Tick);
             self.settle(id);
         }
@@ -274,8 +285,9 @@ impl Exports {
         let event = match &delivery.event {
             Event::NewExport(event) => event,
             Event::Other(other) => {
+                // At a URL without a token it may be meant for another program.
                 if let Some(token) = &delivery.token {
-                    self.handle_not_taken(now, token, &other.to_string());
+                    self.handle_not_taken(now, Some(token), &other.to_string());
                 }
                 return Reply::Acknowledged;
             }
@@ -296,9 +308,13 @@ impl Exports {
         }
     }
 
-    /// Tells a job that a delivery to its callback URL, which has this token, was not taken, and why. Nothing has to be
-    /// saved for it.
-    pub fn handle_not_taken(&mut self, now: Timestamp, token: &Token, reason: &str) {
+    /// Records that a delivery to the callback URL with this token was not taken, and why. A job without a token tells of
+    /// it when its event does not arrive.
+    pub fn handle_not_taken(&mut self, now: Timestamp, token: Option<&Token>, reason: &str) {
+        let Some(token) = token else {
+            self.not_taken = Some((now, reason.into()));
+            return;
+        };
         if let Some(id) = self.routes.job_of(token) {
             let _told = self.handle(now, id, Input::DeliveryNotTaken { reason: reason.into() });
         }

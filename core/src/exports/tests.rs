@@ -376,3 +376,32 @@ fn a_reserved_id_is_not_given() {
     bench.exports.reserve(taken);
     assert!(bench.exports.submit(START, order(0)).unwrap() > taken);
 }
+
+#[test]
+fn a_job_without_a_token_says_what_was_refused_at_the_shared_url() {
+    let mut bench = Bench::new(Limits::default());
+    let plain = || Order::new([ID], "https://hooks.example.com/abyssale").unwrap();
+    bench.exports.handle_not_taken(bench.now, None, "too early to be this job's");
+    bench.pass(10);
+    let first = bench.exports.submit(bench.now, plain()).unwrap();
+    let (_, call) = bench.sent()[0];
+    let accepted = Response::new(200, &[], br#"{"export_id":"54e62358-2656-455c-afd7-66d5ed3dd581"}"#);
+    let _ = bench.exports.handle(bench.now, first, Input::Response { call, response: accepted });
+    bench.sent();
+    let mut silent = bench.exports.clone();
+    bench.pass(10);
+    bench.exports.handle_not_taken(bench.now, None, "the signature is wrong");
+    let last_word = |exports: &mut Exports, now: Timestamp| {
+        exports.handle_timeout(now.saturating_add(Duration::from_secs(3600)));
+        let outputs = core::iter::from_fn(|| exports.poll_output());
+        let failures = outputs.filter_map(|(_, output)| match output {
+            Output::Done(Err(failure)) => Some(failure.to_string()),
+            _ => None,
+        });
+        failures.collect::<Vec<_>>().join("; ")
+    };
+    let said = last_word(&mut bench.exports, bench.now);
+    assert!(said.contains("could not be taken: the signature is wrong"), "{said}");
+    let said = last_word(&mut silent, bench.now);
+    assert!(said.contains("no delivery reached"), "{said}");
+}

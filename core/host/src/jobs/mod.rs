@@ -286,7 +286,7 @@ impl Handler for Arc<Jobs> {
         }
     }
 
-    fn refused(&self, now: Timestamp, token: &Token, reply: &Reply) {
+    fn refused(&self, now: Timestamp, token: Option<&Token>, reply: &Reply) {
         let mut state = self.shared.lock();
         state.exports.handle_not_taken(now, token, &reply.to_string());
         self.shared.advance(&mut state);
