@@ -148,6 +148,8 @@ fn structure() -> Vec<Honest> {
             both,
         ),
         honest("bytes after the end", &with(|all| all.trailing = b"\r\n".to_vec()), both),
+        honest("a byte order mark before it", &with(|all| all.prefix = b"\xef\xbb\xbf".to_vec()), both),
+        honest("a line feed before it", &with(|all| all.prefix = b"\n".to_vec()), both),
         honest("a program before it", &with(|all| all.prefix = b"#!/bin/sh\n".to_vec()), both),
         honest(
             "a program before it that offsets count",

@@ -38,12 +38,20 @@ impl Event {
     /// Fails if the body is not a JSON object, or if it is an export's event, by its type or by its fields, without a
     /// usable `export_id` or `archive_url`.
     pub fn parse(verified: &Verified<'_>) -> Result<Self, EventError> {
-        let fields: RawFields<'_> = str::from_utf8(verified.body())
-            .map_err(|error| format!("byte {} is not UTF-8", error.valid_up_to()))
-            // The position is all that a log needs; nothing of what the body says.
-            .and_then(|body| json_object(body.as_bytes()).map_err(|error| error.to_string()))
-            .map_err(|reason| EventError::NotAnEvent { reason: reason.into() })?;
-        let fields = fields.unwrapped();
+        let not_an_event = |reason: String| EventError::NotAnEvent { reason: reason.into() };
+        let body = str::from_utf8(verified.body())
+            .map_err(|error| not_an_event(format!("byte {} is not UTF-8", error.valid_up_to())))?;
+        let without_nan;
+        let fields: RawFields<'_> = match json_object(body.as_bytes()) {
+            Ok(fields) => fields,
+            Err(error) => {
+                // The position is all that a log needs; nothing of what the body says.
+                let error = not_an_event(error.to_string());
+                without_nan = without_nan_tokens(body);
+                json_object(without_nan.as_bytes()).map_err(|_| error)?
+            }
+        };
+        let fields = fields.unwrapped().map_err(|error| not_an_event(error.to_string()))?;
         let event_type = text(fields.event_type);
         let is_export = match event_type.as_deref() {
             Some(event_type) => is_new_export(event_type),
@@ -85,16 +93,18 @@ struct RawFields<'b> {
 
 impl RawFields<'_> {
     /// The fields of the object in `data` or `payload`, if the id of an export is there and not beside it.
-    fn unwrapped(self) -> Self {
+    fn unwrapped(self) -> Result<Self, serde_json::Error> {
         if self.export_id.is_some() {
-            return self;
+            return Ok(self);
         }
-        let objects = [self.data, self.payload].into_iter().flatten();
-        let mut within = objects.filter_map(|object| json_object::<Self>(object.get().as_bytes()).ok());
-        match within.find(|within| within.export_id.is_some()) {
-            Some(within) => Self { event_type: self.event_type.or(within.event_type), ..within },
-            None => self,
+        let values = [self.data, self.payload].into_iter().flatten();
+        for object in values.map(RawValue::get).filter(|value| value.starts_with('{')) {
+            let within: Self = json_object(object.as_bytes())?;
+            if within.export_id.is_some() {
+                return Ok(Self { event_type: self.event_type.or(within.event_type), ..within });
+            }
         }
+        Ok(self)
     }
 }
 
@@ -188,6 +198,34 @@ pub enum EventError {
         /// The field's name.
         field: &'static str,
     },
+}
+
+/// Replaces `NaN`, `Infinity` and `-Infinity`, which Python writes for such numbers, by `null`. JSON has no such numbers,
+/// and a time that is none must not cost the event.
+fn without_nan_tokens(body: &str) -> String {
+    let as_null = |text: &str| {
+        ["-Infinity", "Infinity", "NaN"]
+            .iter()
+            .fold(String::from(text), |text, nan| text.replace(nan, "null"))
+    };
+    let mut replaced = String::with_capacity(body.len());
+    // Strings and what is between them take turns. A quote behind an odd number of backslashes is part of its string.
+    let (mut in_string, mut is_escaped) = (false, false);
+    let mut from = 0;
+    for (at, byte) in body.bytes().enumerate() {
+        match byte {
+            b'\\' if in_string => is_escaped = !is_escaped,
+            b'"' if !is_escaped => {
+                let piece = body.get(from..at).unwrap_or_default();
+                replaced.push_str(&if in_string { String::from(piece) } else { as_null(piece) });
+                replaced.push('"');
+                (in_string, from) = (!in_string, at + 1);
+            }
+            _ => is_escaped = false,
+        }
+    }
+    replaced.push_str(&as_null(body.get(from..).unwrap_or_default()));
+    replaced
 }
 
 /// Accepts `NEW_EXPORT`, `NewExport` and `new-export`.

@@ -26,7 +26,9 @@ pub fn delivery(data: &[u8]) {
     let is_twice =
         matches!(read, Err(EventError::NotAnEvent { reason }) if reason.starts_with("duplicate field"));
     let is_read = !matches!(read, Err(EventError::NotAnEvent { .. }));
-    if !is_twice {
+    // Python's NaN and infinities are read as null, which the other reader does not.
+    let has_nan = ["NaN", "Infinity"].iter().any(|nan| String::from_utf8_lossy(data).contains(nan));
+    if !is_twice && !has_nan {
         assert_eq!(is_read, is_object(data));
     }
     // The other reader gives up on nesting, on numbers beyond its own and on half surrogates.

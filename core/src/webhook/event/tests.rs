@@ -36,6 +36,12 @@ fn times_may_be_floats_absent_or_nonsense() {
     assert_eq!(time(r#","requested_at":1649838051.25"#), Some(Timestamp::from_millis(1_649_838_051_250)));
     for nothing in [
         "",
+        // Python's json prints these.
+        r#","requested_at":NaN"#,
+        r#","requested_at":Infinity"#,
+        r#","requested_at":-Infinity"#,
+        r#","requested_at":NaN,"generated_at":-Infinity"#,
+        r#","text":"a NaN in \\\"text, and \\\\","requested_at":NaN"#,
         r#","requested_at":null"#,
         r#","requested_at":"soon""#,
         r#","requested_at":-1"#,
@@ -80,12 +86,36 @@ fn the_fields_may_stand_one_level_deeper() {
         r#"{"data":null,"payload":FIELDS}"#,
         r#"{"data":{"x":1},"payload":FIELDS}"#,
         "\u{feff}FIELDS",
+        "\u{feff}\u{feff}FIELDS",
     ] {
         let fields = r#"{"export_id":"e","archive_url":"u","requested_at":1,"generated_at":2}"#;
         assert_eq!(export(&body.replace("FIELDS", fields)), flat, "{body}");
     }
     let beside = export(r#"{"export_id":"e","archive_url":"u","data":{"export_id":"f","archive_url":"v"}}"#);
     assert_eq!(beside.export_id.as_str(), "e", "what stands at the top is meant");
+}
+
+#[test]
+fn a_number_that_is_none_changes_nothing_else_and_excuses_nothing_else() {
+    let event =
+        export(r#"{"export_id":"NaN","archive_url":"https://h/Infinity?a=-Infinity","requested_at":NaN}"#);
+    assert_eq!((event.export_id.as_str(), &*event.archive_url), ("NaN", "https://h/Infinity?a=-Infinity"));
+    let deeper = export(r#"{"data":{"export_id":"e","archive_url":"u","x":[NaN,-Infinity]}}"#);
+    assert_eq!(deeper.export_id.as_str(), "e");
+    for body in [
+        r#"{"export_id":"e","archive_url":"u","requested_at":NaN"#,
+        r#"{"export_id":"e","archive_url":"u","requested_at":nan}"#,
+        r#"{"export_id":"e","archive_url":"u","requested_at":NaNs}"#,
+        r#"{"export_id":"e","archive_url":"u","requested_at":--Infinity}"#,
+        r#"{"export_id":"e","archive_url":"u"NaN}"#,
+        "NaN",
+    ] {
+        assert!(matches!(parse(body.as_bytes()), Err(EventError::NotAnEvent { .. })), "{body}");
+    }
+    assert!(matches!(
+        parse(br#"{"export_id":NaN,"archive_url":"u"}"#),
+        Err(EventError::Unusable { field: "export_id" })
+    ));
 }
 
 #[test]
@@ -114,9 +144,7 @@ fn a_body_that_is_no_event_is_an_error() {
         br#"{"export_id":null,"archive_url":"u"}"#,
         br#"{"export_id":"a b","archive_url":"u"}"#,
         br#"{"export_id":"e","archive_url":"u","archive_url":"v"}"#,
-        // Not JSON, although Python's encoder prints them.
-        br#"{"export_id":"e","archive_url":"u","requested_at":NaN}"#,
-        br#"{"export_id":"e","archive_url":"u","requested_at":Infinity}"#,
+        br#"{"data":{"export_id":"e","archive_url":"u","archive_url":"v"}}"#,
     ] {
         assert!(parse(body).is_err(), "{}", String::from_utf8_lossy(body));
     }
