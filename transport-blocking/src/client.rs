@@ -12,7 +12,7 @@ use abyssale_host::{Clock, Error, Observer, RunningJob, Settings};
 use ureq::{
     Agent,
     tls::{RootCerts, TlsConfig},
-    unversioned::transport::Connector as _,
+    unversioned::transport::{Connector as _, RustlsConnector},
 };
 
 use crate::{
@@ -205,7 +205,7 @@ fn agent_config() -> ureq::config::Config {
 }
 
 fn own_caller(policy: ArchivePolicy, base: Url, connect: Duration) -> Caller {
-    let connector = InTurns::default().chain(SentProbe);
+    let connector = InTurns::default().chain(RustlsConnector::default()).chain(SentProbe);
     Caller {
         agent: Agent::with_parts(agent_config(), connector, GuardedResolver::new(policy, base)),
         is_own: true,

@@ -12,15 +12,17 @@ use std::{
 
 use ureq::{
     Error,
-    unversioned::transport::{ConnectionDetails, Connector, DefaultConnector, NextTimeout, Transport},
+    unversioned::transport::{ConnectionDetails, Connector, NextTimeout, TcpConnector},
 };
 
-/// ureq's own connectors, which are given one address at a time.
+/// ureq's connector for TCP, which is given one address at a time.
+///
+/// TLS comes behind it in the chain, so that a budget is one for TCP's handshake alone.
 #[derive(Debug, Default)]
-pub(crate) struct InTurns(DefaultConnector);
+pub(crate) struct InTurns(TcpConnector);
 
 impl Connector<()> for InTurns {
-    type Out = Box<dyn Transport>;
+    type Out = <TcpConnector as Connector<()>>::Out;
 
     fn connect(
         &self,
