@@ -128,7 +128,7 @@ scenarios! {
         redirects_are_followed_and_counted
         a_redirect_into_a_private_network_is_refused
         what_a_killed_process_leaves_is_resumed
-        a_full_disk_is_a_typed_error_and_leaves_what_can_be_resumed
+        a_full_disk_is_a_typed_error_and_gets_its_room_back
         a_full_disk_leaves_no_half_unpacked_folder;
     variants:
         a_byte_order_mark_hides_nothing
