@@ -3,8 +3,8 @@
 use std::io;
 
 use abyssale_core::{
-    AtCapacity, CallError, Failure, InvalidOrder, JobId, ResponseError, RestoreError, StoreError,
-    download::DownloadError, http::InvalidUrl,
+    ApiError, AtCapacity, CallError, ErrorId, Failure, InvalidOrder, JobId, ResponseError, RestoreError,
+    Sent, StoreError, UnknownCause, download::DownloadError, http::InvalidUrl,
 };
 use thiserror::Error;
 
@@ -110,8 +110,104 @@ impl Error {
     }
 }
 
+/// What a program decides by.
+impl Error {
+    /// Returns the service's refusal, if there was one.
+    pub fn api_error(&self) -> Option<&ApiError> {
+        match self {
+            Self::Response(ResponseError::Api(error)) => Some(error),
+            _ => match self.failure()? {
+                Failure::Refused(error) | Failure::Unknown(UnknownCause::Answer(error)) => Some(error),
+                _ => None,
+            },
+        }
+    }
+
+    /// Returns the HTTP status of the answer that ended it: the service's, or that of the archive's server.
+    pub fn status(&self) -> Option<u16> {
+        match self.failure() {
+            Some(Failure::ArchiveGone { status, .. }) => Some(*status),
+            _ => self.api_error().map(ApiError::status),
+        }
+    }
+
+    /// Returns whether a wait was over: for the answer of the service, or for the event.
+    pub fn is_timeout(&self) -> bool {
+        matches!(self.failure(), Some(Failure::NoEvent { .. } | Failure::Unknown(UnknownCause::TimedOut)))
+    }
+
+    /// Returns whether the same may succeed later and certainly makes no export twice: the service was not reached, is busy,
+    /// or this exporter is.
+    pub fn is_retryable(&self) -> bool {
+        match self {
+            Self::AtCapacity(_) => true,
+            Self::Call(error) => error.sent == Sent::Never,
+            Self::Response(ResponseError::Api(error)) => is_throttled(error),
+            _ => match self.failure() {
+                Some(Failure::Unreachable { .. }) => true,
+                Some(Failure::Refused(error)) => is_throttled(error),
+                _ => false,
+            },
+        }
+    }
+}
+
+/// A 429 without a wait stands for spent credits as well.
+fn is_throttled(error: &ApiError) -> bool {
+    error.status() == 429 && error.id() == Some(&ErrorId::RequestRateLimited)
+}
+
 impl From<Box<Failure>> for Error {
     fn from(failure: Box<Failure>) -> Self {
         Self::Failure(failure)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    fn refusal(status: u16, id: &str) -> ApiError {
+        ApiError::parse(status, &(), format!(r#"{{"id":"{id}","message":"m"}}"#).as_bytes())
+    }
+
+    fn failed(failure: Failure) -> Error {
+        Box::new(failure).into()
+    }
+
+    #[test]
+    fn a_program_can_decide_by_an_error() {
+        let no_event = Failure::NoEvent {
+            export_id: "e".parse().unwrap(),
+            waited: Duration::from_secs(1),
+            not_taken: None,
+        };
+        let call = |sent| Error::Call(CallError { sent, reason: "reset".into() });
+        let rows = [
+            (failed(Failure::Refused(refusal(401, "unauthorized"))), Some(401), false, false),
+            (failed(Failure::Refused(refusal(429, "request_rate_limited"))), Some(429), false, true),
+            (failed(Failure::Refused(refusal(429, "rate_limit_exceeded"))), Some(429), false, false),
+            (failed(Failure::Refused(refusal(429, "feature_not_in_plan"))), Some(429), false, false),
+            (failed(Failure::Unknown(UnknownCause::Answer(refusal(502, "x")))), Some(502), false, false),
+            (failed(Failure::Unknown(UnknownCause::TimedOut)), None, true, false),
+            (failed(Failure::Unreachable { reason: "refused".into() }), None, false, true),
+            (failed(no_event), None, true, false),
+            (
+                Error::Response(ResponseError::Api(refusal(429, "request_rate_limited"))),
+                Some(429),
+                false,
+                true,
+            ),
+            (call(Sent::Never), None, false, true),
+            (call(Sent::Maybe), None, false, false),
+            (Error::NoCallback, None, false, false),
+        ];
+        for (error, status, is_timeout, is_retryable) in rows {
+            assert_eq!(error.status(), status, "{error}");
+            assert_eq!(error.api_error().map(ApiError::status), status, "{error}");
+            assert_eq!((error.is_timeout(), error.is_retryable()), (is_timeout, is_retryable), "{error}");
+        }
     }
 }
