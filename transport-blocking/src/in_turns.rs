@@ -5,7 +5,7 @@
 //! on, and the two families take turns.
 
 use std::{
-    io,
+    io, mem,
     net::SocketAddr,
     time::{Duration, Instant},
 };
@@ -29,26 +29,27 @@ impl Connector<()> for InTurns {
         details: &ConnectionDetails<'_>,
         chained: Option<()>,
     ) -> Result<Option<Self::Out>, Error> {
-        let addresses = by_turns(&details.addrs);
+        let mut addresses = by_turns(&details.addrs);
         if addresses.len() < 2 {
             return self.0.connect(details, chained);
         }
         let (begun, limit) = (Instant::now(), *details.timeout.after);
         let mut last = Error::Timeout(details.timeout.reason);
         for budget in BUDGETS {
-            for address in &addresses {
+            // Only an address that did not answer in time may answer in the next round.
+            for address in mem::take(&mut addresses) {
                 let left = limit.saturating_sub(begun.elapsed());
                 if left.is_zero() {
                     return Err(Error::Timeout(details.timeout.reason));
                 }
-                match self.0.connect(&one(details, *address, left.min(budget)), chained) {
+                match self.0.connect(&one(details, address, left.min(budget)), chained) {
+                    Err(error @ Error::Timeout(_)) => {
+                        last = error;
+                        addresses.push(address);
+                    }
                     Err(error) if concerns_one_address(&error) => last = error,
                     connected => return connected,
                 }
-            }
-            // A refusal comes at once, and would come again.
-            if !matches!(last, Error::Timeout(_)) {
-                break;
             }
         }
         Err(last)
@@ -78,7 +79,6 @@ fn concerns_one_address(error: &Error) -> bool {
     use io::ErrorKind::{AddrNotAvailable, ConnectionRefused, ConnectionReset, NetworkDown};
     use io::ErrorKind::{HostUnreachable, NetworkUnreachable, PermissionDenied};
     match error {
-        Error::Timeout(_) => true,
         Error::Io(error) => matches!(
             error.kind(),
             AddrNotAvailable
@@ -197,6 +197,24 @@ mod tests {
         assert_eq!(get(addresses, Duration::from_secs(30)).unwrap(), 204);
         // Eleven quarters of a second, where ureq alone needs 29 s.
         assert!(begun.elapsed() < Duration::from_secs(15), "{:?}", begun.elapsed());
+        answering.join().unwrap();
+    }
+
+    #[test]
+    fn an_address_that_is_slow_is_tried_again_although_another_one_refuses() {
+        let (socket, waiting, slow) = dead(16);
+        let closed = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        let answering = thread::spawn(move || {
+            // Longer than the first round.
+            thread::sleep(Duration::from_millis(500));
+            for _ in &waiting {
+                drop(socket.accept().unwrap());
+            }
+            let mut stream: TcpStream = socket.accept().unwrap().0.into();
+            stream.read_exact(&mut [0; 16]).unwrap();
+            stream.write_all(b"HTTP/1.1 204 OK\r\nconnection: close\r\n\r\n").unwrap();
+        });
+        assert_eq!(get(vec![slow, closed], Duration::from_secs(30)).unwrap(), 204);
         answering.join().unwrap();
     }
 
