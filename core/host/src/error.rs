@@ -4,7 +4,7 @@ use std::io;
 
 use abyssale_core::{
     ApiError, AtCapacity, CallError, ErrorId, Failure, InvalidOrder, JobId, ResponseError, RestoreError,
-    Sent, StoreError, UnknownCause, download::DownloadError, http::InvalidUrl,
+    Sent, StoreError, download::DownloadError, http::InvalidUrl,
 };
 use thiserror::Error;
 
@@ -117,7 +117,8 @@ impl Error {
         match self {
             Self::Response(ResponseError::Api(error)) => Some(error),
             _ => match self.failure()? {
-                Failure::Refused(error) | Failure::Unknown(UnknownCause::Answer(error)) => Some(error),
+                Failure::Refused(error) => Some(error),
+                Failure::Unknown(cause) => cause.answer(),
                 _ => None,
             },
         }
@@ -131,9 +132,13 @@ impl Error {
         }
     }
 
-    /// Returns whether a wait was over: for the answer of the service, or for the event.
+    /// Returns whether a job's wait was over: for the answer to its request, or for its event.
     pub fn is_timeout(&self) -> bool {
-        matches!(self.failure(), Some(Failure::NoEvent { .. } | Failure::Unknown(UnknownCause::TimedOut)))
+        match self.failure() {
+            Some(Failure::NoEvent { .. }) => true,
+            Some(Failure::Unknown(cause)) => cause.is_timeout(),
+            _ => false,
+        }
     }
 
     /// Returns whether the same may succeed later and certainly makes no export twice: the service was not reached, is busy,
@@ -167,6 +172,8 @@ impl From<Box<Failure>> for Error {
 mod tests {
     use std::time::Duration;
 
+    use abyssale_core::{NotTaken, UnknownCause};
+
     use super::*;
 
     fn refusal(status: u16, id: &str) -> ApiError {
@@ -184,6 +191,11 @@ mod tests {
             waited: Duration::from_secs(1),
             not_taken: None,
         };
+        let not_taken: NotTaken = serde_json::from_str(r#"{"count":1,"reason":"late"}"#).unwrap();
+        let beside = |cause| {
+            let (cause, not_taken) = (Box::new(cause), not_taken.clone());
+            failed(Failure::Unknown(UnknownCause::NotTaken { cause, not_taken }))
+        };
         let call = |sent| Error::Call(CallError { sent, reason: "reset".into() });
         let rows = [
             (failed(Failure::Refused(refusal(401, "unauthorized"))), Some(401), false, false),
@@ -192,6 +204,8 @@ mod tests {
             (failed(Failure::Refused(refusal(429, "feature_not_in_plan"))), Some(429), false, false),
             (failed(Failure::Unknown(UnknownCause::Answer(refusal(502, "x")))), Some(502), false, false),
             (failed(Failure::Unknown(UnknownCause::TimedOut)), None, true, false),
+            (beside(UnknownCause::Answer(refusal(502, "x"))), Some(502), false, false),
+            (beside(UnknownCause::TimedOut), None, true, false),
             (failed(Failure::Unreachable { reason: "refused".into() }), None, false, true),
             (failed(no_event), None, true, false),
             (

@@ -171,6 +171,35 @@ fn advice(error: &ApiError) -> &'static str {
     }
 }
 
+impl UnknownCause {
+    /// Returns the service's answer, if that is why it is unknown.
+    pub fn answer(&self) -> Option<&ApiError> {
+        match self {
+            Self::Answer(error) => Some(error),
+            Self::NotTaken { cause, .. } => cause.answer(),
+            _ => None,
+        }
+    }
+
+    /// The same, to be completed.
+    pub(super) fn answer_mut(&mut self) -> Option<&mut ApiError> {
+        match self {
+            Self::Answer(error) => Some(error),
+            Self::NotTaken { cause, .. } => cause.answer_mut(),
+            _ => None,
+        }
+    }
+
+    /// Returns whether the answer did not arrive in time.
+    pub fn is_timeout(&self) -> bool {
+        match self {
+            Self::TimedOut => true,
+            Self::NotTaken { cause, .. } => cause.is_timeout(),
+            _ => false,
+        }
+    }
+}
+
 /// Why it is unknown whether the service accepted an export.
 #[derive(Clone, Debug, Deserialize, Eq, Error, PartialEq, Serialize)]
 #[serde(rename_all = "snake_case")]

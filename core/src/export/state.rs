@@ -79,12 +79,10 @@ impl State {
     /// Adds the banner id to each problem of a refusal that concerns one.
     pub(super) fn naming_ids(mut self, order: &Order) -> Self {
         let refusal = match &mut self {
-            Self::OutcomeUnknown { cause, .. } => match &mut **cause {
-                UnknownCause::Answer(error) => Some(error),
-                _ => None,
-            },
+            Self::OutcomeUnknown { cause, .. } => cause.answer_mut(),
             Self::Done(Err(failure)) => match &mut **failure {
-                Failure::Refused(error) | Failure::Unknown(UnknownCause::Answer(error)) => Some(error),
+                Failure::Refused(error) => Some(error),
+                Failure::Unknown(cause) => cause.answer_mut(),
                 _ => None,
             },
             _ => None,
