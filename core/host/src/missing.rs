@@ -56,20 +56,18 @@ impl<'j> BannerLookups<'j> {
         banners: &[BannerId],
         files: Option<usize>,
     ) -> Option<Self> {
-        let mut asked: Vec<_> = banners.to_vec();
-        asked.truncate(config.banner_lookups);
-        let unchecked = banners.len() - asked.len();
         if files? >= banners.len() {
             return None;
         }
-        let mut left = asked.into_iter();
+        let (asked, not_asked) = banners.split_at(config.banner_lookups.min(banners.len()));
+        let mut left = Vec::from(asked).into_iter();
         Some(Self {
             jobs,
             config,
             next: left.next(),
             left,
             until: jobs.now().saturating_add(PATIENCE),
-            missing: MissingBanners { unknown: Vec::new(), unchecked },
+            missing: MissingBanners { unknown: Vec::new(), unchecked: not_asked.len() },
         })
     }
 

@@ -87,7 +87,7 @@ async fn begin(State(app): State<Arc<App>>, ids: String) -> (StatusCode, String)
                 Err(error) => Err(error),
             };
             if let Err(error) = saved {
-                // An application would log it, and tell whoever asked.
+                // An application would log it and report it to its user.
                 let _unwritten =
                     tokio::fs::write(app.folder.join(format!("{number}.txt")), error.to_string()).await;
             }
